@@ -1,0 +1,83 @@
+"""The published methods, one page each, found by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import import_module
+
+from adiabat.errors import ConfigError, did_you_mean
+from adiabat.potential import ArchitectureConfig, Potential
+
+
+@dataclass(frozen=True)
+class Method:
+    """Where a page is and what it is called.
+
+    Attributes:
+        name: what configurations call it.
+        module: module of the page.
+        potential: name of the Potential class on the page; its configuration is `<potential>Config`.
+        title: one line for tables.
+        paper: DOI.
+    """
+
+    name: str
+    module: str
+    potential: str
+    title: str
+    paper: str
+
+    @property
+    def potential_class(self) -> type[Potential]:
+        """The page's Potential."""
+        return getattr(import_module(self.module), self.potential)
+
+    @property
+    def config_class(self) -> type[ArchitectureConfig]:
+        """The page's configuration."""
+        return getattr(import_module(self.module), self.potential + "Config")
+
+
+_WING = "adiabat.architectures."
+METHODS = {
+    m.name: m
+    for m in (
+        Method(
+            "bpnn",
+            _WING + "local.bpnn",
+            "BPNN",
+            "Behler-Parrinello element networks on symmetry functions",
+            "10.1103/PhysRevLett.98.146401",
+        ),
+        Method(
+            "schnet", _WING + "invariant.schnet", "SchNet", "Continuous-filter message passing", "10.1063/1.5019779"
+        ),
+        Method(
+            "mace",
+            _WING + "equivariant.mace",
+            "MACE",
+            "Higher-order equivariant message passing",
+            "10.48550/arXiv.2206.07697",
+        ),
+        Method(
+            "sgdml",
+            _WING + "kernel.sgdml",
+            "SGDML",
+            "Symmetrized gradient-domain kernel regression",
+            "10.1038/s41467-018-06169-2",
+        ),
+    )
+}
+
+
+def method(name: str) -> Method:
+    """The page called `name`. Raises ConfigError with the nearest known name."""
+    if name not in METHODS:
+        raise ConfigError(f"'{name}' is not a method.{did_you_mean(name, METHODS)}")
+    return METHODS[name]
+
+
+def build(config: ArchitectureConfig, elements: Iterable[int]) -> Potential:
+    """The potential that a configuration describes, with fresh parameters."""
+    return method(config.method).potential_class(config, elements)  # type: ignore[call-arg]

@@ -1,0 +1,112 @@
+"""The only place that differentiates: forces, stress and Hessian of any potential."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import torch
+from torch import Tensor
+
+from adiabat.errors import CapabilityError, did_you_mean
+from adiabat.geometry import Graph
+from adiabat.potential import Potential, Prediction
+
+QUANTITIES = ("energy", "atomic_energies", "forces", "stress", "hessian", "charges", "dipole", "magnetic_moments")
+
+
+def evaluate(
+    potential: Potential,
+    graph: Graph,
+    want: Collection[str] = ("energy", "forces"),
+    create_graph: bool = False,
+) -> Prediction:
+    """Everything asked for, derived from the energy where the model does not predict it itself.
+
+    Stress is the derivative with respect to a symmetric strain, divided by the cell volume (ASE's sign:
+    tension positive). Systems without periodicity get NaN stress.
+
+    Args:
+        potential: any potential.
+        graph: built with at least the potential's cutoff; its dtype must be the potential's.
+        want: names from QUANTITIES.
+        create_graph: keep the derivative differentiable, for training on forces.
+
+    Raises:
+        CapabilityError: a wanted quantity cannot be had from this potential or for these systems.
+    """
+    for name in want:
+        if name not in QUANTITIES:
+            raise CapabilityError(f"'{name}' is not a quantity.{did_you_mean(name, QUANTITIES)}")
+    potential.check(graph)
+    if "stress" in want and not potential.local:
+        raise CapabilityError(f"{type(potential).__name__} is a global model and has no stress: leave it out of want.")
+    if "stress" in want and not bool(graph.system.pbc.any()):
+        raise CapabilityError("stress needs a periodic cell, and none of these systems has one: leave it out of want.")
+    derive = potential.conservative and bool({"forces", "stress", "hessian"} & set(want))
+    if not derive:
+        with torch.set_grad_enabled(create_graph):
+            prediction = potential(graph)
+    else:
+        prediction = _with_derivatives(potential, graph, want, create_graph)
+    for name in want:
+        if getattr(prediction, name) is None:
+            raise CapabilityError(f"{type(potential).__name__} does not predict {name}: leave it out of want.")
+    return prediction
+
+
+def _with_derivatives(potential: Potential, graph: Graph, want: Collection[str], create_graph: bool) -> Prediction:
+    with torch.enable_grad():
+        positions = graph.system.positions.detach().requires_grad_()
+        strain = positions.new_zeros((len(graph.system), 3, 3)).requires_grad_("stress" in want)
+        prediction = potential(_strained(graph, positions, strain) if "stress" in want else _at(graph, positions))
+        inputs = [positions] + ([strain] if "stress" in want else [])
+        keep = create_graph or "hessian" in want
+        energy = prediction.energy.sum()
+        if energy.requires_grad:
+            gradients = torch.autograd.grad(energy, inputs, create_graph=keep, allow_unused=True)
+        else:  # no pair within the cutoff: the energy does not depend on positions at all
+            gradients = (None,) * len(inputs)
+        slopes = [torch.zeros_like(x) if g is None else g for g, x in zip(gradients, inputs, strict=True)]
+        changes: dict[str, Tensor] = {}
+        if prediction.forces is None:
+            changes["forces"] = -slopes[0]
+        if "stress" in want and prediction.stress is None:
+            changes["stress"] = _stress(slopes[1], graph)
+        if "hessian" in want:
+            changes["hessian"] = _hessian(slopes[0], positions, graph)
+    prediction = prediction.replace(**changes)
+    return prediction if create_graph else _detached(prediction)
+
+
+def _at(graph: Graph, positions: Tensor) -> Graph:
+    return graph.replace(system=graph.system.replace(positions=positions))
+
+
+def _strained(graph: Graph, positions: Tensor, strain: Tensor) -> Graph:
+    symmetric = 0.5 * (strain + strain.transpose(1, 2))
+    system = graph.system
+    moved = positions + torch.einsum("ai,aij->aj", positions, symmetric[system.system])
+    cell = system.cell + system.cell @ symmetric
+    return graph.replace(system=system.replace(positions=moved, cell=cell))
+
+
+def _stress(slope: Tensor, graph: Graph) -> Tensor:
+    periodic = graph.system.pbc.any(dim=1)
+    volume = torch.where(periodic, graph.system.volume, torch.full_like(graph.system.volume, float("nan")))
+    return slope / volume[:, None, None]
+
+
+def _hessian(slope: Tensor, positions: Tensor, graph: Graph) -> Tensor:
+    if len(graph.system) != 1:
+        raise CapabilityError(f"a Hessian is of one system, and the batch has {len(graph.system)}: evaluate one by one.")
+    flat = slope.reshape(-1)
+    if not flat.requires_grad:
+        return positions.new_zeros((len(flat), len(flat)))
+    rows = [torch.autograd.grad(flat[k], positions, retain_graph=True)[0].reshape(-1) for k in range(len(flat))]
+    return torch.stack(rows)
+
+
+def _detached(prediction: Prediction) -> Prediction:
+    values = {k: v.detach() for k, v in vars(prediction).items() if isinstance(v, Tensor)}
+    properties = {k: v.detach() for k, v in prediction.properties.items()}
+    return prediction.replace(**values, properties=properties)

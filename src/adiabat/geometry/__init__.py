@@ -1,0 +1,7 @@
+"""Atoms in space: systems, neighbor lists, graphs."""
+
+from adiabat.geometry.graph import Graph, triplets
+from adiabat.geometry.neighbors import SkinList, neighbor_pairs
+from adiabat.geometry.system import Environment, System
+
+__all__ = ["Environment", "Graph", "SkinList", "System", "neighbor_pairs", "triplets"]

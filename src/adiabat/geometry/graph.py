@@ -1,0 +1,120 @@
+"""Graph: a System with its neighbor pairs, and what is derived from pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from adiabat.geometry.neighbors import neighbor_pairs
+from adiabat.geometry.system import System
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Atoms and their directed neighbor pairs, each pair in both directions, sorted by center.
+
+    Attributes:
+        system: the atoms.
+        pairs: `[2, pairs]` int64, row 0 the center i, row 1 the neighbor j.
+        shifts: `[pairs, 3]` integer cell shifts of the neighbor.
+        cutoff: Å; every pair within it is listed, images of an atom with itself included. Infinite for a
+            global model: then there are no pairs and the model reads positions.
+        owned: `[atoms]` bool or None; energies count owned atoms only, the rest are ghosts.
+    """
+
+    system: System
+    pairs: Tensor
+    shifts: Tensor
+    cutoff: float
+    owned: Tensor | None = None
+
+    @property
+    def centers(self) -> Tensor:
+        """`[pairs]`, center atom of each pair."""
+        return self.pairs[0]
+
+    @property
+    def neighbors(self) -> Tensor:
+        """`[pairs]`, neighbor atom of each pair."""
+        return self.pairs[1]
+
+    def vectors(self) -> Tensor:
+        """r_j + shift·cell − r_i, `[pairs, 3]`, Å."""
+        positions = self.system.positions
+        cells = self.system.cell[self.system.system[self.centers]]
+        offsets = torch.einsum("pk,pkl->pl", self.shifts.to(positions.dtype), cells)
+        return positions[self.neighbors] - positions[self.centers] + offsets
+
+    def replace(self, **changes: Any) -> Graph:
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Graph:
+        """A copy on another device or with another floating-point type."""
+        owned = None if self.owned is None else self.owned.to(device)
+        return replace(
+            self,
+            system=self.system.to(device, dtype),
+            pairs=self.pairs.to(device),
+            shifts=self.shifts.to(device),
+            owned=owned,
+        )
+
+    @classmethod
+    def build(cls, system: System, cutoff: float) -> Graph:
+        """Finds all pairs within `cutoff` (Å) of each system of the batch.
+
+        Raises GeometryError for atoms closer than 0.01 Å (overlapping) or coordinates beyond the list's range.
+        """
+        pairs, shifts = neighbor_pairs(system, cutoff)
+        return cls(system, pairs, shifts, float(cutoff))
+
+    @classmethod
+    def batch(cls, graphs: Sequence[Graph]) -> Graph:
+        """Several graphs of the same cutoff as one."""
+        if len(graphs) == 1:
+            return graphs[0]
+        pairs, start = [], 0
+        for graph in graphs:
+            pairs.append(graph.pairs + start)
+            start += graph.system.atoms
+        owned = None
+        if any(g.owned is not None for g in graphs):
+            owned = torch.cat(
+                [torch.ones_like(g.system.numbers, dtype=torch.bool) if g.owned is None else g.owned for g in graphs]
+            )
+        return cls(
+            System.batch([g.system for g in graphs]),
+            torch.cat(pairs, dim=1),
+            torch.cat([g.shifts for g in graphs]),
+            graphs[0].cutoff,
+            owned,
+        )
+
+    def within(self, cutoff: float) -> Graph:
+        """The same atoms with only the pairs closer than `cutoff` (Å)."""
+        if cutoff >= self.cutoff:
+            return self
+        keep = self.vectors().detach().square().sum(dim=1) < cutoff**2
+        return replace(self, pairs=self.pairs[:, keep], shifts=self.shifts[keep], cutoff=float(cutoff))
+
+
+def triplets(centers: Tensor, atoms: int) -> tuple[Tensor, Tensor]:
+    """Unordered pairs of pairs that share a center: `(first, second)`, indices into the pair list, first < second.
+
+    Args:
+        centers: `[pairs]`, sorted ascending.
+        atoms: number of atoms.
+    """
+    counts = torch.bincount(centers, minlength=atoms)
+    ends = counts.cumsum(0)[centers]
+    rows = torch.arange(len(centers), device=centers.device)
+    later = ends - rows - 1  # for each pair, how many later pairs have the same center
+    first = torch.repeat_interleave(rows, later)
+    begins = later.cumsum(0) - later
+    second = torch.arange(len(first), device=centers.device) - begins[first] + first + 1
+    return first, second

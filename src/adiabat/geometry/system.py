@@ -1,0 +1,256 @@
+"""System: atoms in space, always a batch of one or more separate systems."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import ase
+import numpy as np
+import torch
+from torch import Tensor
+
+from adiabat.elements import MAX_NUMBER, symbol
+from adiabat.errors import GeometryError
+
+MAX_COORDINATE = 1e6  # Å; beyond this float32 positions resolve less than 0.1 Å and neighbor lists lose pairs
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What acts on the atoms from outside.
+
+    Attributes:
+        field: uniform electric field `[systems, 3]`, V/Å, or None.
+        charges: MM point charges `[charges]`, e, or None.
+        charge_positions: `[charges, 3]`, Å, or None.
+        charge_system: `[charges]`, which system each point charge acts on, or None.
+    """
+
+    field: Tensor | None = None
+    charges: Tensor | None = None
+    charge_positions: Tensor | None = None
+    charge_system: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class System:
+    """A batch of atomic systems.
+
+    Attributes:
+        positions: `[atoms, 3]`, Å.
+        numbers: atomic numbers `[atoms]`, int64.
+        cell: `[systems, 3, 3]`, Å, rows are lattice vectors; zeros where there is no cell.
+        pbc: `[systems, 3]`, bool.
+        system: `[atoms]`, int64, the system each atom belongs to, ascending.
+        charge: total charge `[systems]`, e.
+        multiplicity: spin multiplicity 2S+1 `[systems]`.
+        head: level of theory a multi-head model answers with `[systems]`, int64.
+        environment: what acts from outside, or None.
+    """
+
+    positions: Tensor
+    numbers: Tensor
+    cell: Tensor
+    pbc: Tensor
+    system: Tensor
+    charge: Tensor
+    multiplicity: Tensor
+    head: Tensor
+    environment: Environment | None = None
+
+    def __len__(self) -> int:
+        return self.cell.shape[0]
+
+    @property
+    def atoms(self) -> int:
+        """Number of atoms in the whole batch."""
+        return self.positions.shape[0]
+
+    @property
+    def atom_counts(self) -> Tensor:
+        """Number of atoms of each system `[systems]`."""
+        return torch.bincount(self.system, minlength=len(self))
+
+    @property
+    def volume(self) -> Tensor:
+        """Cell volume `[systems]`, Å³, positive also for left-handed cells; 0 without a cell."""
+        return torch.linalg.det(self.cell).abs()
+
+    def sum_over_atoms(self, values: Tensor) -> Tensor:
+        """Sums `[atoms, ...]` to `[systems, ...]`."""
+        out = values.new_zeros((len(self), *values.shape[1:]))
+        return out.index_add(0, self.system, values)
+
+    def replace(self, **changes: Any) -> System:
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> System:
+        """A copy on another device or with another floating-point type."""
+        changes: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                changes[field.name] = value.to(device, dtype if value.is_floating_point() else None)
+        if self.environment is not None:
+            moved = {f.name: getattr(self.environment, f.name) for f in fields(Environment)}
+            changes["environment"] = Environment(
+                **{
+                    k: v if v is None else v.to(device, dtype if v.is_floating_point() else None)
+                    for k, v in moved.items()
+                }
+            )
+        return replace(self, **changes)
+
+    def check(self, elements: Sequence[int] | None = None) -> System:
+        """Returns itself, or raises GeometryError for what no potential can be evaluated on."""
+        check_atoms(self.positions, self.numbers)
+        for index in range(len(self)):
+            check_cell(self.cell[index], self.pbc[index])
+        if elements is not None:
+            check_elements(self.numbers, elements)
+        return self
+
+    @classmethod
+    def from_arrays(
+        cls,
+        positions: Any,
+        numbers: Any,
+        cell: Any = None,
+        pbc: Any = False,
+        charge: float = 0.0,
+        multiplicity: int = 1,
+        head: int = 0,
+        dtype: torch.dtype = torch.float64,
+        check: bool = True,
+    ) -> System:
+        """One system from plain arrays (Å). Raises GeometryError for what cannot be evaluated."""
+        positions = torch.as_tensor(np.asarray(positions, dtype=np.float64)).reshape(-1, 3).to(dtype)
+        numbers = torch.as_tensor(np.asarray(numbers)).to(torch.int64).reshape(-1)
+        cell = np.zeros((3, 3)) if cell is None else np.asarray(cell, dtype=np.float64)
+        system = cls(
+            positions=positions,
+            numbers=numbers,
+            cell=torch.as_tensor(cell).reshape(1, 3, 3).to(dtype),
+            pbc=torch.as_tensor(np.broadcast_to(np.asarray(pbc, dtype=bool), (3,)).copy()).reshape(1, 3),
+            system=torch.zeros(len(numbers), dtype=torch.int64),
+            charge=torch.tensor([charge], dtype=dtype),
+            multiplicity=torch.tensor([multiplicity], dtype=torch.int64),
+            head=torch.tensor([head], dtype=torch.int64),
+        )
+        if positions.shape[0] != numbers.shape[0]:
+            raise GeometryError(f"{positions.shape[0]} positions for {numbers.shape[0]} atomic numbers: give one each.")
+        return system.check() if check else system
+
+    @classmethod
+    def from_ase(cls, atoms: ase.Atoms, dtype: torch.dtype = torch.float64, check: bool = True) -> System:
+        """One system from ASE. Total charge and multiplicity are read from `atoms.info` (`charge`,
+        `multiplicity` or `spin_multiplicity`), neutral singlet without."""
+        info = atoms.info
+        charge = info.get("charge", info.get("total_charge", 0.0))
+        multiplicity = info.get("multiplicity", info.get("spin_multiplicity", 1))
+        if not np.isscalar(charge) or isinstance(charge, str) or not np.isfinite(charge):
+            raise GeometryError(f"the total charge {charge!r} is not a finite number: set atoms.info['charge'].")
+        if isinstance(multiplicity, str) or int(multiplicity) != multiplicity or multiplicity < 1:
+            raise GeometryError(
+                f"the multiplicity {multiplicity!r} is not a whole number of at least 1 (2S+1):"
+                " set atoms.info['multiplicity']."
+            )
+        return cls.from_arrays(
+            atoms.positions,
+            atoms.numbers,
+            atoms.cell.array,
+            atoms.pbc,
+            float(charge),
+            int(multiplicity),
+            int(info.get("head", 0)),
+            dtype,
+            check,
+        )
+
+    @classmethod
+    def batch(cls, systems: Sequence[System]) -> System:
+        """Several systems as one batch, in order. Environments are joined if every system has one or none has."""
+        if len(systems) == 1:
+            return systems[0]
+        if not systems:
+            raise GeometryError("no systems were given: a batch needs at least one.")
+        starts = np.cumsum([0] + [len(s) for s in systems])
+        joined = {
+            f.name: torch.cat([getattr(s, f.name) for s in systems])
+            for f in fields(cls)
+            if f.name not in ("system", "environment")
+        }
+        index = torch.cat([s.system + int(start) for s, start in zip(systems, starts, strict=False)])
+        environment = _batch_environments([s.environment for s in systems], starts)
+        return cls(**joined, system=index, environment=environment)
+
+
+def _batch_environments(environments: list[Environment | None], starts: np.ndarray) -> Environment | None:
+    given = [e for e in environments if e is not None]
+    if not given:
+        return None
+    if len(given) < len(environments):
+        raise GeometryError("some systems of the batch have an environment and some have none: give all or none.")
+
+    def join(name: str, shift: bool = False) -> Tensor | None:
+        values = [getattr(e, name) for e in given]
+        if any(v is None for v in values):
+            return None
+        return torch.cat([v + int(s) if shift else v for v, s in zip(values, starts, strict=False)])
+
+    return Environment(join("field"), join("charges"), join("charge_positions"), join("charge_system", shift=True))
+
+
+def check_atoms(positions: Tensor, numbers: Tensor) -> None:
+    """Raises GeometryError for no atoms, NaN or absurd coordinates, and atomic numbers that do not exist."""
+    if positions.shape[0] == 0:
+        raise GeometryError("the structure has no atoms: a potential needs at least one.")
+    bad = ~torch.isfinite(positions).all(dim=1)
+    if bool(bad.any()):
+        index = int(bad.nonzero()[0])
+        raise GeometryError(
+            f"the position of atom {index} is {positions[index].tolist()}, which is not finite:"
+            " the structure or the simulation that made it is broken."
+        )
+    far = positions.abs().amax(dim=1) > MAX_COORDINATE
+    if bool(far.any()):
+        index = int(far.nonzero()[0])
+        raise GeometryError(
+            f"atom {index} is at {positions[index].tolist()} Å, beyond {MAX_COORDINATE:.0e} Å:"
+            " wrap it into the cell or check the length unit."
+        )
+    wrong = (numbers < 1) | (numbers > MAX_NUMBER)
+    if bool(wrong.any()):
+        index = int(wrong.nonzero()[0])
+        raise GeometryError(
+            f"atom {index} has atomic number {int(numbers[index])}: give a whole number from 1 to {MAX_NUMBER}."
+        )
+
+
+def check_cell(cell: Tensor, pbc: Tensor) -> None:
+    """Raises GeometryError if a periodic direction has no lattice vector or the periodic ones are dependent."""
+    if not bool(pbc.any()):
+        return
+    if not bool(torch.isfinite(cell).all()):
+        raise GeometryError(f"the cell {cell.tolist()} is not finite.")
+    vectors = cell[pbc]
+    lengths = vectors.norm(dim=1)
+    # the Gram determinant is the squared volume spanned by the periodic vectors, relative to their lengths
+    gram = torch.linalg.det(vectors @ vectors.T) / (lengths.prod() ** 2).clamp_min(1e-300)
+    if bool((lengths < 1e-3).any()) or float(gram) < 1e-10:
+        raise GeometryError(
+            f"the cell {cell.tolist()} is singular in its periodic directions {pbc.tolist()}:"
+            " give independent lattice vectors or switch pbc off there."
+        )
+
+
+def check_elements(numbers: Tensor, elements: Sequence[int]) -> None:
+    """Raises GeometryError naming the elements a model was not made for."""
+    unknown = sorted(set(numbers.unique().tolist()) - set(int(e) for e in elements))
+    if unknown:
+        names = ", ".join(symbol(n) for n in unknown)
+        known = ", ".join(symbol(n) for n in elements)
+        raise GeometryError(f"this model does not know {names}. It knows: {known}.")

@@ -1,0 +1,39 @@
+"""Cutoff functions: 1 at the center, 0 with vanishing slope at the cutoff, 0 beyond."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class CosineCutoff(nn.Module):
+    """½ (cos(π r / r_c) + 1) for r < r_c (Behler & Parrinello, doi:10.1103/PhysRevLett.98.146401, eq. 2)."""
+
+    def __init__(self, cutoff: float):
+        super().__init__()
+        self.cutoff = cutoff
+
+    def forward(self, distances: Tensor) -> Tensor:
+        """`[...]` Å to `[...]`."""
+        values = 0.5 * (torch.cos(distances * (math.pi / self.cutoff)) + 1.0)
+        return torch.where(distances < self.cutoff, values, torch.zeros_like(values))
+
+
+class PolynomialCutoff(nn.Module):
+    """1 − (p+1)(p+2)/2 u^p + p(p+2) u^(p+1) − p(p+1)/2 u^(p+2), u = r/r_c (DimeNet, arXiv:2003.03123, eq. 8)."""
+
+    def __init__(self, cutoff: float, power: int = 6):
+        super().__init__()
+        self.cutoff = cutoff
+        self.power = power
+
+    def forward(self, distances: Tensor) -> Tensor:
+        """`[...]` Å to `[...]`."""
+        return polynomial_envelope(distances / self.cutoff, self.power)
+
+
+def polynomial_envelope(u: Tensor, power: int) -> Tensor:
+    """The polynomial cutoff of a reduced distance u = r/r_c; r_c may differ from pair to pair."""
+    p = float(power)
+    values = 1.0 - 0.5 * (p + 1) * (p + 2) * u**power + p * (p + 2) * u ** (power + 1) - 0.5 * p * (p + 1) * u ** (power + 2)
+    return torch.where(u < 1.0, values, torch.zeros_like(values))

@@ -1,0 +1,250 @@
+"""Potential, the one interface of every model, and Prediction, what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from adiabat.elements import MAX_NUMBER
+from adiabat.errors import CapabilityError, ConfigError
+from adiabat.geometry import Graph
+from adiabat.geometry.system import check_elements
+from adiabat.settings import Settings
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a potential gives for a batch. Everything but the energy may be absent.
+
+    Attributes:
+        energy: `[systems]`, eV, float64.
+        atomic_energies: `[atoms]`, eV.
+        forces: `[atoms, 3]`, eV/Å.
+        stress: `[systems, 3, 3]`, eV/Å³, ASE's sign (tension positive); NaN for systems without periodicity.
+        hessian: `[3·atoms, 3·atoms]`, eV/Å², of a single system.
+        charges: `[atoms]`, e.
+        dipole: `[systems, 3]`, e·Å.
+        magnetic_moments: `[atoms]`, μB.
+        uncertainty: `[systems]`, eV, one standard deviation.
+        properties: further named per-atom tensors that later terms of a Sum may read.
+    """
+
+    energy: Tensor
+    atomic_energies: Tensor | None = None
+    forces: Tensor | None = None
+    stress: Tensor | None = None
+    hessian: Tensor | None = None
+    charges: Tensor | None = None
+    dipole: Tensor | None = None
+    magnetic_moments: Tensor | None = None
+    uncertainty: Tensor | None = None
+    properties: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def replace(self, **changes: Any) -> Prediction:
+        """A copy with some fields changed."""
+        return replace(self, **changes)
+
+
+class ArchitectureConfig(Settings):
+    """Base of every architecture's configuration; `method` names the page."""
+
+    method: str
+    """Name of the architecture."""
+
+
+class Potential(nn.Module):
+    """Base of every model: a graph in, a Prediction out.
+
+    A page's constructor takes `(config, elements)`. Constants that depend on training data are buffers, set by
+    `adapt` before the first fit and saved with the weights.
+
+    Attributes:
+        config: the page's frozen configuration.
+        elements: atomic numbers the model knows, ascending.
+        cutoff: Å, of the graph the model wants; infinite for a global model.
+        conservative: False if the forces are predicted directly instead of being an energy's gradient.
+        local: False for global models, which know one molecule in one order and no periodicity.
+        fitter: which of the four fitters serves the model: gradient, linear, kernel or evolution.
+        feels: which parts of an Environment enter the model; any other is refused.
+    """
+
+    conservative: ClassVar[bool] = True
+    local: ClassVar[bool] = True
+    fitter: ClassVar[str] = "gradient"
+    feels: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, config: Settings, elements: Iterable[int], cutoff: float):
+        super().__init__()
+        self.config = config
+        self.elements = tuple(sorted({int(z) for z in elements}))
+        self.cutoff = float(cutoff)
+        if not self.elements:
+            raise ConfigError("a potential needs at least one element: give atomic numbers such as [1, 6, 8].")
+
+    def forward(self, graph: Graph) -> Prediction:
+        """The model's own outputs; `adiabat.evaluate.evaluate` derives forces, stress and more from them."""
+        raise NotImplementedError
+
+    def adapt(self, graphs: Sequence[Graph]) -> None:
+        """Sets data-dependent constants from training graphs (neighbor averages, descriptor ranges). Default: none."""
+
+    def load_arrays(self, arrays: Mapping[str, Tensor]) -> None:
+        """Takes over saved parameters and buffers; pages whose shapes depend on training data override this."""
+        self.load_state_dict(dict(arrays), strict=True)
+
+    def check(self, graph: Graph) -> None:
+        """Refuses what the model cannot feel or does not know."""
+        check_elements(graph.system.numbers, self.elements)
+        environment = graph.system.environment
+        if environment is not None:
+            given = {name for name in ("field", "charges") if getattr(environment, name) is not None}
+            if given - self.feels:
+                raise CapabilityError(
+                    f"{type(self).__name__} cannot feel the environment's {' and '.join(sorted(given - self.feels))}:"
+                    " take a model that can, or leave the environment away."
+                )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the parameters, which the graph must have too."""
+        for tensor in (*self.parameters(), *self.buffers()):
+            if tensor.is_floating_point():
+                return tensor.dtype
+        return torch.float64
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        for tensor in (*self.parameters(), *self.buffers()):
+            return tensor.device
+        return torch.device("cpu")
+
+
+class AtomicPotential(Potential):
+    """A potential whose energy is a sum over atoms."""
+
+    def atomic_energies(self, graph: Graph) -> Tensor:
+        """Energy of each atom `[atoms]`, eV."""
+        raise NotImplementedError
+
+    def forward(self, graph: Graph) -> Prediction:
+        atomic = self.atomic_energies(graph)
+        return Prediction(energy=total_energy(atomic, graph), atomic_energies=atomic)
+
+
+def total_energy(atomic: Tensor, graph: Graph) -> Tensor:
+    """Sum over the owned atoms of each system, in float64 `[systems]`."""
+    values = atomic.double()
+    if graph.owned is not None:
+        values = torch.where(graph.owned, values, torch.zeros_like(values))
+    return graph.system.sum_over_atoms(values)
+
+
+class Referenced(Potential):
+    """A model in its own scale, plus one reference energy per element: E = scale · E_model + Σ_i E0(Z_i).
+
+    Training data decide both (see `adiabat.data.statistics`), so that the model itself sees numbers of order one.
+    """
+
+    def __init__(self, model: Potential, reference: Mapping[int, float] | None = None, scale: float = 1.0):
+        super().__init__(model.config, model.elements, model.cutoff)
+        self.model = model
+        self.register_buffer("reference", torch.zeros(MAX_NUMBER + 1, dtype=torch.float64))
+        self.register_buffer("scale", torch.tensor(float(scale), dtype=torch.float64))
+        for number, energy in (reference or {}).items():
+            self.reference[number] = energy
+
+    # class variables of the inner model, seen through the wrapper
+    @property
+    def conservative(self) -> bool:  # type: ignore[override]
+        return self.model.conservative
+
+    @property
+    def local(self) -> bool:  # type: ignore[override]
+        return self.model.local
+
+    @property
+    def fitter(self) -> str:  # type: ignore[override]
+        return self.model.fitter
+
+    @property
+    def feels(self) -> frozenset[str]:  # type: ignore[override]
+        return self.model.feels
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.model.dtype
+
+    def adapt(self, graphs: Sequence[Graph]) -> None:
+        self.model.adapt(graphs)
+
+    def load_arrays(self, arrays: Mapping[str, Tensor]) -> None:
+        inner = {k.removeprefix("model."): v for k, v in arrays.items() if k.startswith("model.")}
+        self.model.load_arrays(inner)
+        self.reference.copy_(arrays["reference"])
+        self.scale.copy_(arrays["scale"])
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Referenced:
+        # .float() reaches the model alone: total energies of 1e5 eV need float64 whatever the model's type
+        super()._apply(fn, recurse)
+        self.reference = self.reference.double()
+        self.scale = self.scale.double()
+        return self
+
+    def forward(self, graph: Graph) -> Prediction:
+        inner = self.model(graph)
+        reference = self.reference[graph.system.numbers]
+        changes: dict[str, Tensor] = {"energy": self.scale * inner.energy + total_energy(reference, graph)}
+        if inner.atomic_energies is not None:
+            changes["atomic_energies"] = self.scale * inner.atomic_energies + reference
+        for name in ("forces", "stress", "hessian", "uncertainty"):
+            value = getattr(inner, name)
+            if value is not None:
+                changes[name] = self.scale.to(value.dtype) * value
+        return inner.replace(**changes)
+
+
+class Sum(Potential):
+    """Several potentials added up; a term may read the properties that earlier terms returned."""
+
+    def __init__(self, terms: Sequence[Potential]):
+        if not terms:
+            raise ConfigError("a Sum needs at least one term.")
+        elements = set(terms[0].elements).intersection(*(t.elements for t in terms))
+        super().__init__(terms[0].config, elements, max(t.cutoff for t in terms))
+        self.terms = nn.ModuleList(terms)
+
+    @property
+    def conservative(self) -> bool:  # type: ignore[override]
+        return all(t.conservative for t in self.terms)  # type: ignore[union-attr]
+
+    @property
+    def local(self) -> bool:  # type: ignore[override]
+        return all(t.local for t in self.terms)  # type: ignore[union-attr]
+
+    def adapt(self, graphs: Sequence[Graph]) -> None:
+        for term in self.terms:
+            term.adapt(graphs)  # type: ignore[operator]
+
+    def forward(self, graph: Graph) -> Prediction:
+        total: Prediction | None = None
+        for term in self.terms:
+            part = term(graph.within(term.cutoff))  # type: ignore[arg-type]
+            total = part if total is None else _add(total, part)
+        assert total is not None
+        return total
+
+
+def _add(a: Prediction, b: Prediction) -> Prediction:
+    changes: dict[str, Any] = {"properties": {**a.properties, **b.properties}}
+    for name in ("energy", "atomic_energies", "forces", "stress"):
+        left, right = getattr(a, name), getattr(b, name)
+        # a part without the quantity makes the sum lack it: a partial sum would be a wrong number
+        changes[name] = left + right if left is not None and right is not None else None
+    for name in ("charges", "dipole", "magnetic_moments", "uncertainty"):
+        changes[name] = getattr(a, name) if getattr(a, name) is not None else getattr(b, name)
+    return Prediction(**changes)

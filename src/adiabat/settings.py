@@ -1,0 +1,37 @@
+"""The base of every typed configuration: frozen, unknown keys refused with a suggestion."""
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from adiabat.errors import ConfigError, did_you_mean
+
+
+class Settings(BaseModel):
+    """Base of all configuration objects. A field's docstring is its help text, schema and documentation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            for key in data:
+                if key not in cls.model_fields:
+                    hint = did_you_mean(str(key), cls.model_fields)
+                    raise ValueError(f"'{key}' is not an option of {cls.__name__}.{hint}")
+        return data
+
+    @classmethod
+    def parse(cls, data: dict[str, Any]) -> Self:
+        """Build from plain values; raises ConfigError in one sentence per fault."""
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            lines = []
+            for fault in error.errors():
+                place = ".".join(str(part) for part in fault["loc"])
+                message = fault["msg"].removeprefix("Value error, ")
+                given = "" if fault["type"] == "value_error" else f" (given: {fault.get('input')!r})"
+                lines.append(f"{place + ': ' if place else ''}{message}{given}")
+            raise ConfigError("; ".join(lines)) from None
