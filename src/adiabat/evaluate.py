@@ -11,7 +11,16 @@ from adiabat.errors import CapabilityError, did_you_mean
 from adiabat.geometry import Graph
 from adiabat.potential import Potential, Prediction
 
-QUANTITIES = ("energy", "atomic_energies", "forces", "stress", "hessian", "charges", "dipole", "magnetic_moments")
+QUANTITIES = (
+    "energy",
+    "atomic_energies",
+    "forces",
+    "stress",
+    "hessian",
+    "charges",
+    "dipole",
+    "magnetic_moments",
+)
 
 
 def evaluate(
@@ -39,9 +48,13 @@ def evaluate(
             raise CapabilityError(f"'{name}' is not a quantity.{did_you_mean(name, QUANTITIES)}")
     potential.check(graph)
     if "stress" in want and not potential.local:
-        raise CapabilityError(f"{type(potential).__name__} is a global model and has no stress: leave it out of want.")
+        raise CapabilityError(
+            f"{type(potential).__name__} is a global model and has no stress: leave it out of want."
+        )
     if "stress" in want and not bool(graph.system.pbc.any()):
-        raise CapabilityError("stress needs a periodic cell, and none of these systems has one: leave it out of want.")
+        raise CapabilityError(
+            "stress needs a periodic cell, and none of these systems has one: leave it out of want."
+        )
     derive = potential.conservative and bool({"forces", "stress", "hessian"} & set(want))
     if not derive:
         with torch.set_grad_enabled(create_graph):
@@ -98,7 +111,9 @@ def _stress(slope: Tensor, graph: Graph) -> Tensor:
 
 def _hessian(slope: Tensor, positions: Tensor, graph: Graph) -> Tensor:
     if len(graph.system) != 1:
-        raise CapabilityError(f"a Hessian is of one system, and the batch has {len(graph.system)}: evaluate one by one.")
+        raise CapabilityError(
+            f"a Hessian is of one system, and the batch has {len(graph.system)}: evaluate one by one."
+        )
     flat = slope.reshape(-1)
     if not flat.requires_grad:
         return positions.new_zeros((len(flat), len(flat)))

@@ -51,7 +51,11 @@ METHODS = {
             "10.1103/PhysRevLett.98.146401",
         ),
         Method(
-            "schnet", _WING + "invariant.schnet", "SchNet", "Continuous-filter message passing", "10.1063/1.5019779"
+            "schnet",
+            _WING + "invariant.schnet",
+            "SchNet",
+            "Continuous-filter message passing",
+            "10.1063/1.5019779",
         ),
         Method(
             "mace",

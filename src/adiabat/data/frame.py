@@ -43,7 +43,9 @@ class Frame:
                 raise DataError(f"'{name}' is not a label.{did_you_mean(name, LABELS)}")
             want = _shape(name, self.system.atoms)
             if tuple(value.shape) != want:
-                raise DataError(f"the label {name} has shape {tuple(value.shape)} where {want} is needed ({LABELS[name]}).")
+                raise DataError(
+                    f"the label {name} has shape {tuple(value.shape)} where {want} is needed ({LABELS[name]})."
+                )
 
 
 def _shape(name: str, atoms: int) -> tuple[int, ...]:

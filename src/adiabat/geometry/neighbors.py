@@ -23,7 +23,9 @@ def neighbor_pairs(system: System, cutoff: float) -> tuple[Tensor, Tensor]:
         raise GeometryError(f"the cutoff {cutoff} is not positive: give a length in Å.")
     device = system.positions.device
     if cutoff == float("inf"):
-        return torch.zeros((2, 0), dtype=torch.int64, device=device), torch.zeros((0, 3), dtype=torch.int64, device=device)
+        return torch.zeros((2, 0), dtype=torch.int64, device=device), torch.zeros(
+            (0, 3), dtype=torch.int64, device=device
+        )
     positions = system.positions.detach().double().cpu()
     cells = system.cell.detach().double().cpu()
     pbc = system.pbc.cpu()

@@ -141,7 +141,9 @@ class System:
             head=torch.tensor([head], dtype=torch.int64),
         )
         if positions.shape[0] != numbers.shape[0]:
-            raise GeometryError(f"{positions.shape[0]} positions for {numbers.shape[0]} atomic numbers: give one each.")
+            raise GeometryError(
+                f"{positions.shape[0]} positions for {numbers.shape[0]} atomic numbers: give one each."
+            )
         return system.check() if check else system
 
     @classmethod

@@ -35,5 +35,10 @@ class PolynomialCutoff(nn.Module):
 def polynomial_envelope(u: Tensor, power: int) -> Tensor:
     """The polynomial cutoff of a reduced distance u = r/r_c; r_c may differ from pair to pair."""
     p = float(power)
-    values = 1.0 - 0.5 * (p + 1) * (p + 2) * u**power + p * (p + 2) * u ** (power + 1) - 0.5 * p * (p + 1) * u ** (power + 2)
+    values = (
+        1.0
+        - 0.5 * (p + 1) * (p + 2) * u**power
+        + p * (p + 2) * u ** (power + 1)
+        - 0.5 * p * (p + 1) * u ** (power + 2)
+    )
     return torch.where(u < 1.0, values, torch.zeros_like(values))

@@ -31,7 +31,9 @@ class BesselBasis(nn.Module):
 
     def __init__(self, count: int, cutoff: float):
         super().__init__()
-        self.register_buffer("frequencies", math.pi / cutoff * torch.arange(1, count + 1, dtype=torch.get_default_dtype()))
+        self.register_buffer(
+            "frequencies", math.pi / cutoff * torch.arange(1, count + 1, dtype=torch.get_default_dtype())
+        )
         self.prefactor = math.sqrt(2.0 / cutoff)
 
     def forward(self, distances: Tensor) -> Tensor:

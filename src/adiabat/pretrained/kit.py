@@ -1,0 +1,82 @@
+"""Golden kits: a published program's weights, structures and numbers in one folder, read as data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import ase
+import ase.io
+import numpy as np
+from safetensors.torch import load_file
+from torch import Tensor
+
+from adiabat.errors import DataError
+from adiabat.potential import Potential
+
+
+@dataclass(frozen=True)
+class Kit:
+    """One folder with meta.json, weights and outputs.npz."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @cached_property
+    def meta(self) -> dict[str, Any]:
+        """Program, version, hyperparameters, units."""
+        file = self.path / "meta.json"
+        if not file.exists():
+            raise DataError(f"{self.path} is not a kit: it has no meta.json.")
+        return json.loads(file.read_text())
+
+    def weights(self, file: str = "weights.safetensors") -> dict[str, Tensor]:
+        """Tensors under the program's own names."""
+        return load_file(self.path / file)
+
+    @cached_property
+    def buffers(self) -> dict[str, np.ndarray]:
+        """Constants stored beside the weights, empty if there are none."""
+        file = self.path / "buffers.npz"
+        return dict(np.load(file)) if file.exists() else {}
+
+    def structures(self, file: str | Path | None = None) -> dict[str, ase.Atoms]:
+        """Structures by case name: the given file, else the kit's own, else the ones shared by all kits."""
+        own = self.path / "structures.extxyz"
+        path = Path(file) if file is not None else own if own.exists() else self.path.parent / "structures.extxyz"
+        frames = ase.io.read(path, ":", format="extxyz")
+        return {atoms.info.get("name", atoms.info.get("case", f"{k}")): atoms for k, atoms in enumerate(frames)}
+
+    def outputs(self, file: str | Path | None = None) -> dict[str, np.ndarray]:
+        """The program's numbers under `<case>/<quantity>` or `<case>/<variant>/<quantity>`."""
+        with np.load(file if file is not None else self.path / "outputs.npz") as arrays:
+            return {k: arrays[k] for k in arrays.files}
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A kit's model as adiabat's own.
+
+    Attributes:
+        potentials: variant name ("" where the kit has none) to potential, in float64, eV and Å.
+        energy_unit: the kit's energy unit, a name of `adiabat.units.ENERGY`; "eV" also for unit-less random weights.
+        length_unit: the kit's length unit, a name of `adiabat.units.LENGTH`, for forces and stress
+            (kit positions are always Å).
+        offset: True if the kit's atomic energies leave out the per-element reference energies.
+    """
+
+    potentials: Mapping[str, Potential]
+    energy_unit: str = "eV"
+    length_unit: str = "Å"
+    offset: bool = False
+
+
+Importer = Callable[[Kit], Imported]
