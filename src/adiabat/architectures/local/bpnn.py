@@ -1,0 +1,130 @@
+"""Behler-Parrinello element networks on symmetry functions.
+
+J. Behler and M. Parrinello, Phys. Rev. Lett. 98, 146401 (2007), doi:10.1103/PhysRevLett.98.146401;
+program whose numbers it gives: n2p2, doi:10.1021/acs.jctc.8b00770.
+
+| paper | here | shape, unit |
+|---|---|---|
+| R_ij | `graph.vectors()` | [pairs, 3], Å |
+| G_i^μ | `features` | [atoms, size], 1 |
+| scaled G | `(G − shift) · factor` | [atoms, size], 1 |
+| E_i (eq. 1) | `atomic_energies` | [atoms], eV |
+| dE/dG | `slopes` | [atoms, size], eV |
+| dG/dR | `Features.jacobian` | [pairs, size, 3], Å⁻¹ |
+
+Departures from the paper: two hidden layers of 25 nodes and the scaling rules follow n2p2; the default symmetry
+functions are one compact recipe for every combination of elements instead of a hand-picked list; energies are in
+units of the data's scale and relative to reference energies when wrapped in `Referenced`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from adiabat.descriptors.acsf import ACSF
+from adiabat.descriptors.features import Features, describe
+from adiabat.descriptors.symmetry_functions import Recipe, SymmetryFunction
+from adiabat.errors import ConfigError
+from adiabat.geometry import Graph
+from adiabat.nn.element_networks import ACTIVATIONS, ElementNetworks
+from adiabat.nn.inner_cutoffs import CutoffKind
+from adiabat.potential import ArchitectureConfig, AtomicPotential, Prediction
+
+
+class BPNNConfig(ArchitectureConfig):
+    """Options of the element networks and their symmetry functions."""
+
+    method: Literal["bpnn"] = "bpnn"
+    """Name of the architecture."""
+    cutoff: float = Field(default=6.0, gt=0.0)
+    """R_c of the recipe, Å."""
+    cutoff_function: CutoffKind = "cosine"
+    """f_c: hard, cosine, tanh3, tanh3-normalized, exponential or poly1 to poly4."""
+    inner: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Radius up to which f_c is 1, fraction of the cutoff."""
+    recipe: Recipe = Recipe()
+    """Symmetry functions for every combination of elements."""
+    functions: tuple[SymmetryFunction, ...] = ()
+    """Symmetry functions one by one; if given, `recipe` and `cutoff` are not used."""
+    hidden: tuple[int, ...] = (25, 25)
+    """Nodes of each hidden layer."""
+    activations: tuple[str, ...] = ("tanh", "tanh")
+    """Activation function of each hidden layer."""
+    scaling: Literal["none", "range", "center", "range-center", "sigma"] = "sigma"
+    """G − min over the range; G − mean; both; or G − mean over the standard deviation."""
+
+
+class BPNN(AtomicPotential):
+    """E = Σ_i E_{Z_i}(G_i): symmetry functions, scaled by the training data, into one network per element (eq. 1)."""
+
+    precompute: ClassVar[bool] = True
+    shift: Tensor
+    factor: Tensor
+
+    def __init__(self, config: BPNNConfig, elements: Iterable[int]):
+        elements = sorted({int(z) for z in elements})
+        functions = config.functions or config.recipe.functions(elements, config.cutoff)
+        super().__init__(config, elements, max(f.cutoff for f in functions))
+        if len(config.activations) != len(config.hidden) or set(config.activations) - set(ACTIVATIONS):
+            raise ConfigError(
+                f"activations {config.activations} do not fit {len(config.hidden)} hidden layers:"
+                f" give one of {', '.join(ACTIVATIONS)} for each."
+            )
+        self.descriptor = ACSF(functions, self.elements, config.cutoff_function, config.inner)
+        self.networks = ElementNetworks(self.descriptor.sizes, config.hidden, config.activations)
+        shape = (len(self.elements), self.descriptor.size)
+        self.register_buffer("shift", torch.zeros(shape))
+        self.register_buffer("factor", torch.ones(shape))
+
+    def atomic_energies(self, graph: Graph) -> Tensor:
+        kinds = self.descriptor.element[graph.system.numbers]
+        scaled = (self.descriptor(graph) - self.shift[kinds]) * self.factor[kinds]
+        return self.networks(scaled, kinds)
+
+    def adapt(self, graphs: Sequence[Graph]) -> None:
+        """Sets the scaling from the features of the training graphs, element by element.
+
+        A feature that hardly varies (below 1e-8) stays unscaled: dividing by its range would amplify noise.
+        """
+        with torch.no_grad():
+            rows = torch.cat([self.descriptor(g.to(dtype=torch.float64)) for g in graphs])
+            kinds = self.descriptor.element[torch.cat([g.system.numbers for g in graphs])]
+            for place in range(len(self.elements)):
+                values = rows[kinds == place]
+                if len(values):
+                    shift, factor = _scaling(values, self.config.scaling)  # type: ignore[attr-defined]
+                    self.shift[place], self.factor[place] = shift, factor
+
+    def features(self, graph: Graph) -> Features:
+        """What `predict_from` needs of a graph; computed once, it serves every step of a fit."""
+        found = describe(self.descriptor, graph.to(dtype=torch.float64))
+        kinds = self.descriptor.element[graph.system.numbers]
+        shift, factor = self.shift[kinds].double(), self.factor[kinds].double()
+        return found.scaled(shift, factor).to(dtype=self.dtype)
+
+    def predict_from(self, features: Features, want: Collection[str] = ("energy", "forces")) -> Prediction:
+        """Prediction from stored features, differentiable with respect to the weights."""
+        with torch.enable_grad():
+            values = features.values.detach().requires_grad_()
+            atomic = self.networks(values, self.descriptor.element[features.numbers])
+            prediction = Prediction(energy=features.sum_over_atoms(atomic.double()), atomic_energies=atomic)
+            if not {"forces", "stress"} & set(want):
+                return prediction
+            (slopes,) = torch.autograd.grad(atomic.sum(), values, create_graph=True)
+            along = features.pair_slopes(slopes)
+            stress = features.stress(along) if "stress" in want else None
+            return prediction.replace(forces=features.forces(along), stress=stress)
+
+
+def _scaling(values: Tensor, rule: str) -> tuple[Tensor, Tensor]:
+    """Shift and factor `[size]` of features `[atoms, size]`."""
+    low, mean = values.amin(dim=0), values.mean(dim=0)
+    shift = {"range": low, "none": torch.zeros_like(low)}.get(rule, mean)
+    spread = values.std(dim=0, correction=0) if rule == "sigma" else values.amax(dim=0) - low
+    keep = torch.full_like(spread, rule in ("none", "center"), dtype=torch.bool) | (spread < 1e-8)
+    return shift, torch.where(keep, 1.0, 1.0 / spread.clamp(min=1e-8))

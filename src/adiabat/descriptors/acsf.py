@@ -1,0 +1,251 @@
+"""Atom-centered symmetry functions (Behler, J. Chem. Phys. 134, 074106 (2011), doi:10.1063/1.3553717).
+
+| paper | here | shape, unit |
+|---|---|---|
+| R_ij, R_ik, R_jk | `r_ij`, `r_ik`, `r_jk` | [pairs] or [triplets], Å |
+| f_c(R) | `InnerCutoff` | 1 |
+| η, R_s | `eta`, `shift` | Å⁻², Å |
+| ζ, λ | `zeta`, `sign` | 1 |
+| G², G⁴, G⁵ (eqs. 6, 8, 9) | kinds "G2", "G4", "G5" | [atoms, features], 1 |
+
+Departures from the paper: the cutoff function is any of n2p2's; G⁴ and G⁵ count each unordered neighbor pair
+once and may be shifted, exp(−η Σ (R − R_s)²), as in n2p2 (doi:10.1021/acs.jctc.8b00770; its types 3 and 9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from adiabat.descriptors.base import Descriptor, element_index
+from adiabat.descriptors.symmetry_functions import SymmetryFunction
+from adiabat.elements import number
+from adiabat.errors import ConfigError
+from adiabat.geometry import Graph, triplets
+from adiabat.nn.inner_cutoffs import CutoffKind, InnerCutoff
+
+
+class ACSF(Descriptor):
+    """Values and slopes of a set of symmetry functions.
+
+    Distinct functions are evaluated once for all pairs and triplets, summed per neighbor element, and each central
+    atom then picks the sums its element asks for.
+
+    Args:
+        functions: in the order of the features of their central element.
+        elements: atomic numbers.
+        cutoff_kind, inner: cutoff function, see InnerCutoff.
+    """
+
+    element: Tensor
+    element_pair: Tensor
+    choice: Tensor
+    radial_eta: Tensor
+    radial_shift: Tensor
+    radial_cutoff: Tensor
+    range_eta: Tensor
+    range_shift: Tensor
+    range_cutoff: Tensor
+    range_wide: Tensor
+    angular_range: Tensor
+    angular_power: Tensor
+
+    def __init__(
+        self,
+        functions: Sequence[SymmetryFunction],
+        elements: Iterable[int],
+        cutoff_kind: CutoffKind = "cosine",
+        inner: float = 0.0,
+    ):
+        super().__init__(elements, max((f.cutoff for f in functions), default=0.0))
+        kinds = len(self.elements)
+        _check(functions, self.elements)
+        self.cutoffs = nn.ModuleList(
+            InnerCutoff(cutoff_kind, c, inner) for c in sorted({f.cutoff for f in functions})
+        )
+        self._radial = _distinct((f.eta, f.shift, f.cutoff) for f in functions if f.kind == "G2")
+        self._angular = _distinct(_angular_key(f) for f in functions if f.kind != "G2")
+        self._ranges = _distinct(key[:4] for key in self._angular)
+        self._powers = _distinct(key[4:] for key in self._angular)
+        self.angular_cutoff = max((f.cutoff for f in functions if f.kind != "G2"), default=0.0)
+        self.narrow = all(f.kind != "G5" for f in functions)
+        self._register_columns()
+        rows, column = torch.triu_indices(kinds, kinds)
+        both = torch.zeros((kinds, kinds), dtype=torch.int64)
+        both[rows, column] = both[column, rows] = torch.arange(len(rows))
+        self.register_buffer("element_pair", both, persistent=False)
+        self.register_buffer("element", element_index(self.elements), persistent=False)
+        self._register_choice(functions)
+
+    def _register_columns(self) -> None:
+        """Parameters of the distinct functions as float64 rows, cast where they are used."""
+        radii = [c.cutoff for c in self.cutoffs]  # type: ignore[union-attr]
+        tables = {
+            "radial_eta": [eta for eta, _, _ in self._radial],
+            "radial_shift": [shift for _, shift, _ in self._radial],
+            "radial_cutoff": [radii.index(c) for _, _, c in self._radial],
+            "range_eta": [key[0] for key in self._ranges],
+            "range_shift": [key[1] for key in self._ranges],
+            "range_cutoff": [radii.index(key[2]) for key in self._ranges],
+            "range_wide": [key[3] for key in self._ranges],
+            "angular_range": [self._ranges.index(key[:4]) for key in self._angular],
+            "angular_power": [self._powers.index(key[4:]) for key in self._angular],
+        }
+        for name, values in tables.items():
+            real = name.endswith(("eta", "shift"))
+            kind = torch.float64 if real else torch.bool if name == "range_wide" else torch.int64
+            self.register_buffer(name, torch.tensor(values, dtype=kind), persistent=False)
+
+    def _register_choice(self, functions: Sequence[SymmetryFunction]) -> None:
+        """`choice [elements, size]`: which column of all sums is which feature; the last column is a zero."""
+        kinds = len(self.elements)
+        places = {z: k for k, z in enumerate(self.elements)}
+        pairs = kinds * (kinds + 1) // 2
+        rows: list[list[int]] = [[] for _ in self.elements]
+        for f in functions:
+            near = [places[number(n)] for n in f.neighbors]
+            if f.kind == "G2":
+                column = near[0] * len(self._radial) + self._radial.index((f.eta, f.shift, f.cutoff))
+            else:
+                block = int(self.element_pair[near[0], near[1]])
+                column = kinds * len(self._radial) + block * len(self._angular)
+                column += self._angular.index(_angular_key(f))
+            rows[places[number(f.center)]].append(column)
+        self.sizes = tuple(len(row) for row in rows)
+        zero = kinds * len(self._radial) + pairs * len(self._angular)
+        padded = [row + [zero] * (self.size - len(row)) for row in rows]
+        self.register_buffer("choice", torch.tensor(padded), persistent=False)
+
+    def forward(self, graph: Graph) -> Tensor:
+        vectors = graph.vectors()
+        r = vectors.norm(dim=1)
+        kinds = self.element[graph.system.numbers]
+        atoms, near = graph.system.atoms, len(self.elements)
+        sums = self._sum(self._radial_values(r), graph.centers * near + kinds[graph.neighbors], atoms, near)
+        first, second, block = self._triplets(graph, vectors, r, kinds)
+        r_jk = (vectors[second] - vectors[first]).norm(dim=1)
+        values = self._angular_values(r[first], r[second], r_jk)
+        blocks = near * (near + 1) // 2
+        more = self._sum(values, graph.centers[first] * blocks + block, atoms, blocks)
+        columns = torch.cat([sums, more, r.new_zeros((atoms, 1))], dim=1)
+        return columns.gather(1, self.choice[kinds])
+
+    def jacobian(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            vectors = graph.vectors()
+            r = vectors.norm(dim=1)
+            kinds = self.element[graph.system.numbers]
+            near = len(self.elements)
+            blocks = near * (near + 1) // 2
+            pairs = len(r)
+            (slope,) = _slopes(self._radial_values, r)
+            index = torch.arange(pairs, device=r.device) * near + kinds[graph.neighbors]
+            radial = self._sum(slope[:, :, None] * (vectors / r[:, None])[:, None, :], index, pairs, near)
+            first, second, block = self._triplets(graph, vectors, r, kinds)
+            angular = self._angular_jacobian(vectors, r, first, second, block, blocks)
+            columns = torch.cat([radial, angular, r.new_zeros((pairs, 1, 3))], dim=1)
+            choice = self.choice[kinds[graph.centers]]
+            return self.forward(graph), columns.gather(1, choice[:, :, None].expand(-1, -1, 3))
+
+    def _angular_jacobian(
+        self, vectors: Tensor, r: Tensor, first: Tensor, second: Tensor, block: Tensor, blocks: int
+    ) -> Tensor:
+        """Slopes of all triplet sums with respect to pair vectors `[pairs, blocks · functions, 3]`."""
+        across = vectors[second] - vectors[first]
+        r_ij, r_ik, r_jk = r[first], r[second], across.norm(dim=1)
+        by_ij, by_ik, by_jk = _slopes(self._angular_values, r_ij, r_ik, r_jk)
+        side = (by_jk / r_jk[:, None])[:, :, None] * across[:, None, :]
+        near = (by_ij / r_ij[:, None])[:, :, None] * vectors[first][:, None, :] - side
+        far = (by_ik / r_ik[:, None])[:, :, None] * vectors[second][:, None, :] + side
+        total = self._sum(near, first * blocks + block, len(r), blocks)
+        return total + self._sum(far, second * blocks + block, len(r), blocks)
+
+    def _triplets(self, graph: Graph, vectors: Tensor, r: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """First and second pair of every contributing triplet, and its neighbors' element pair."""
+        close = (r.detach() < self.angular_cutoff).nonzero()[:, 0]
+        first, second = triplets(graph.centers[close], graph.system.atoms)
+        first, second = close[first], close[second]
+        if self.narrow:
+            across = (vectors[second] - vectors[first]).detach().square().sum(dim=1)
+            inside = (across < self.angular_cutoff**2).nonzero()[:, 0]
+            first, second = first[inside], second[inside]
+        return first, second, self.element_pair[kinds[graph.neighbors[first]], kinds[graph.neighbors[second]]]
+
+    @staticmethod
+    def _sum(values: Tensor, index: Tensor, rows: int, blocks: int) -> Tensor:
+        """Adds `[n, functions, ...]` into `[rows, blocks · functions, ...]` at `index = row · blocks + block`."""
+        out = values.new_zeros((rows * blocks, *values.shape[1:])).index_add(0, index, values)
+        return out.reshape(rows, blocks * values.shape[1], *values.shape[2:])
+
+    def _cut(self, r: Tensor, which: Tensor) -> Tensor:
+        return torch.stack([c(r) for c in self.cutoffs], dim=1)[:, which]
+
+    def _radial_values(self, r: Tensor) -> Tensor:
+        """Summands of the distinct G² `[pairs, functions]` (eq. 6)."""
+        eta, shift = self.radial_eta.to(r.dtype), self.radial_shift.to(r.dtype)
+        return torch.exp(-eta * (r[:, None] - shift) ** 2) * self._cut(r, self.radial_cutoff)
+
+    def _angular_values(self, r_ij: Tensor, r_ik: Tensor, r_jk: Tensor) -> Tensor:
+        """Summands of the distinct G⁴ and G⁵ `[triplets, functions]` (eqs. 8, 9)."""
+        cosine = (r_ij**2 + r_ik**2 - r_jk**2) / (2.0 * r_ij * r_ik)
+        eta, shift = self.range_eta.to(r_ij.dtype), self.range_shift.to(r_ij.dtype)
+        which, wide = self.range_cutoff, self.range_wide
+        square = (r_ij[:, None] - shift) ** 2 + (r_ik[:, None] - shift) ** 2
+        square = square + torch.where(wide, 0.0, (r_jk[:, None] - shift) ** 2)
+        cut = self._cut(r_ij, which) * self._cut(r_ik, which)
+        cut = cut * torch.where(wide, 1.0, self._cut(r_jk, which))
+        ranges = torch.exp(-eta * square) * cut
+        powers = torch.stack([_power(1.0 + sign * cosine, zeta) for zeta, sign in self._powers] or [cosine], dim=1)
+        return ranges[:, self.angular_range] * powers[:, self.angular_power]
+
+
+def _power(base: Tensor, zeta: float) -> Tensor:
+    """2^(1−ζ) base^ζ for base ≥ 0; whole ζ by repeated squaring."""
+    half = 0.5 * base.clamp(min=0.0)
+    if zeta != int(zeta):
+        return 2.0 * half**zeta
+    result, square, left = None, half, int(zeta)
+    while left:
+        if left & 1:
+            result = square if result is None else result * square
+        square, left = square * square if left > 1 else square, left >> 1
+    assert result is not None
+    return 2.0 * result
+
+
+def _slopes(function: Callable[..., Tensor], *inputs: Tensor) -> list[Tensor]:
+    """Derivative of rows `[n, functions]` with respect to each `[n]` input they depend on.
+
+    The vector-Jacobian product is linear in its weights, so its own derivative with respect to them is the
+    derivative of every function at once.
+    """
+    with torch.enable_grad():
+        inputs = tuple(x.detach().requires_grad_() for x in inputs)
+        values = function(*inputs)
+        weights = torch.zeros_like(values, requires_grad=True)
+        products = torch.autograd.grad(values, inputs, weights, create_graph=True)
+        return [torch.autograd.grad(p.sum(), weights, retain_graph=True)[0] for p in products]
+
+
+def _angular_key(f: SymmetryFunction) -> tuple[float, float, float, bool, float, int]:
+    return (f.eta, f.shift, f.cutoff, f.kind == "G5", f.zeta, f.sign)
+
+
+def _distinct(keys: Iterable[tuple]) -> list[tuple]:
+    return list(dict.fromkeys(keys))
+
+
+def _check(functions: Sequence[SymmetryFunction], elements: tuple[int, ...]) -> None:
+    centers = {number(f.center) for f in functions}
+    for z in elements:
+        if z not in centers:
+            raise ConfigError(f"element {z} has no symmetry function: give at least one for every element.")
+    for f in functions:
+        wanted = 1 if f.kind == "G2" else 2
+        if len(f.neighbors) != wanted:
+            raise ConfigError(f"a {f.kind} function has {len(f.neighbors)} neighbors {f.neighbors}: give {wanted}.")
+        unknown = [n for n in (f.center, *f.neighbors) if number(n) not in elements]
+        if unknown:
+            raise ConfigError(f"the symmetry function {f} names {unknown[0]}, which is not among the elements.")

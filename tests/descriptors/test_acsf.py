@@ -1,0 +1,118 @@
+"""Symmetry functions against DScribe's numbers, and analytic slopes against automatic differentiation."""
+
+import ase.build
+import numpy as np
+import pytest
+import torch
+
+from adiabat.descriptors.acsf import ACSF
+from adiabat.descriptors.features import Features, describe
+from adiabat.descriptors.symmetry_functions import Recipe, SymmetryFunction
+from adiabat.elements import symbols
+from adiabat.errors import ConfigError
+from adiabat.geometry import Graph, System
+from adiabat.pretrained.kit import Kit
+
+
+def _graph(cutoff: float) -> Graph:
+    water = ase.build.molecule("H2O")
+    crystal = ase.build.bulk("MgO", "rocksalt", a=4.2)
+    crystal.numbers[:] = (8, 1)
+    crystal.rattle(0.2, seed=1)
+    return Graph.batch([Graph.build(System.from_ase(a), cutoff) for a in (water, crystal)])
+
+
+def _mixed() -> list[SymmetryFunction]:
+    """Different numbers, kinds and cutoffs for the two elements."""
+    return [
+        SymmetryFunction(kind="G2", center="H", neighbors=("O",), eta=0.4, shift=1.1, cutoff=4.0),
+        SymmetryFunction(kind="G5", center="H", neighbors=("O", "H"), eta=0.1, zeta=2.5, sign=-1, cutoff=3.5),
+        SymmetryFunction(kind="G4", center="H", neighbors=("O", "O"), eta=0.1, zeta=3, shift=0.5, cutoff=4.0),
+        SymmetryFunction(kind="G4", center="O", neighbors=("H", "H"), eta=0.2, zeta=4, cutoff=4.0),
+    ]
+
+
+@pytest.mark.parametrize("functions", [_mixed(), Recipe(zetas=(1.0, 4.0)).functions([1, 8], 4.0)])
+@pytest.mark.parametrize("kind", ["cosine", "tanh3", "poly2", "exponential"])
+def test_jacobian_equals_automatic_differentiation(functions, kind):
+    descriptor = ACSF(functions, [1, 8], kind)
+    graph = _graph(descriptor.cutoff)
+    positions = graph.system.positions.clone().requires_grad_()
+    moved = graph.replace(system=graph.system.replace(positions=positions))
+    weights = torch.randn(graph.system.atoms, descriptor.size, generator=torch.Generator().manual_seed(0))
+    values = descriptor(moved)
+    (wanted,) = torch.autograd.grad((values * weights).sum(), positions)
+    features = describe(descriptor, graph)
+    forces = features.forces(features.pair_slopes(weights))
+    assert torch.equal(features.values, values.detach())
+    assert wanted.abs().max() > 0.01
+    torch.testing.assert_close(-forces, wanted, rtol=1e-10, atol=1e-11)
+
+
+def test_single_atoms_and_no_pairs():
+    descriptor = ACSF(_mixed(), [1, 8])
+    far = System.from_arrays([[0, 0, 0], [0, 0, 20.0]], [1, 8])
+    features = describe(descriptor, Graph.build(far, descriptor.cutoff))
+    assert features.values.abs().max() == 0.0
+    assert features.jacobian.shape == (0, 3, 3)
+    assert descriptor.sizes == (3, 1)
+
+
+def test_batch_of_features_equals_features_of_batch():
+    descriptor = ACSF(_mixed(), [1, 8])
+    whole = _graph(descriptor.cutoff)
+    water, crystal = ase.build.molecule("H2O"), ase.build.bulk("MgO", "rocksalt", a=4.2)
+    crystal.numbers[:] = (8, 1)
+    crystal.rattle(0.2, seed=1)
+    parts = [describe(descriptor, Graph.build(System.from_ase(a), descriptor.cutoff)) for a in (water, crystal)]
+    joined, together = Features.batch(parts), describe(descriptor, whole)
+    for name in ("values", "jacobian", "pairs", "vectors", "system"):
+        torch.testing.assert_close(getattr(joined, name), getattr(together, name), rtol=1e-12, atol=1e-14)
+
+
+def test_missing_element_is_named():
+    with pytest.raises(ConfigError, match="no symmetry function"):
+        ACSF(_mixed(), [1, 6, 8])
+    with pytest.raises(ConfigError, match="neighbors"):
+        ACSF([SymmetryFunction(kind="G4", center="H", neighbors=("H",), eta=1.0, cutoff=3.0)], [1])
+
+
+@pytest.mark.parametrize(
+    "case", ["ethanol", "water8_pbc", "nacl8_triclinic", "co_on_cu111_mixed_pbc", "cu_primitive"]
+)
+@pytest.mark.parametrize("variant", ["g2", "g4", "g5"])
+def test_dscribe(shared, case, variant):
+    kit = Kit(shared / "golden" / "dscribe-acsf")
+    atoms = kit.structures()[case]
+    if atoms.pbc.any() and not atoms.pbc.all():
+        atoms.pbc = True  # the program knows all directions or none
+    numbers = sorted(set(atoms.numbers.tolist()))
+    names = symbols(numbers)
+    args = kit.meta["variants"][variant]["args"]
+    cutoff = args["r_cut"]
+    functions = []
+    for center in names:
+        for near in names:
+            radial = [(0.0, 0.0), *args.get("g2_params", [])]
+            for eta, shift in radial:
+                functions.append(
+                    SymmetryFunction(kind="G2", center=center, neighbors=(near,), eta=eta, shift=shift, cutoff=cutoff)
+                )
+        for k, one in enumerate(names):
+            for other in names[: k + 1]:
+                for eta, zeta, sign in args.get(f"{variant}_params", []) if variant != "g2" else []:
+                    functions.append(
+                        SymmetryFunction(
+                            kind=variant.upper(),
+                            center=center,
+                            neighbors=(one, other),
+                            eta=eta,
+                            zeta=zeta,
+                            sign=int(sign),
+                            cutoff=cutoff,
+                        )
+                    )
+    values = ACSF(functions, numbers)(Graph.build(System.from_ase(atoms), cutoff)).numpy()
+    wanted = kit.outputs()[f"{case}/{variant}"]
+    assert values.shape == wanted.shape
+    assert np.abs(values - wanted).max() < 1e-10 * np.abs(wanted).max()
