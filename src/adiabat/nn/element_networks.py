@@ -3,19 +3,9 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
-ACTIVATIONS = {
-    "tanh": torch.tanh,
-    "softplus": nn.functional.softplus,
-    "logistic": torch.sigmoid,
-    "silu": nn.functional.silu,
-    "gaussian": lambda x: torch.exp(-0.5 * x * x),
-    "cosine": torch.cos,
-    "relu": torch.relu,
-    "linear": lambda x: x,
-}
+from adiabat.nn.activations import ACTIVATIONS
 
 
 class ElementNetworks(nn.Module):
