@@ -78,10 +78,10 @@ def print_report(report: ParityReport) -> None:
     if report.status == "no page":
         console.print(f"{report.kit}: no page of adiabat reads this kit yet.")
         return
-    table = Table(title=f"{report.kit} (tolerance {report.tolerance:.0e})", box=box.SIMPLE)
-    for name in ("quantity", "cases", "error", "relative", "largest value", "worst case", ""):
+    table = Table(title=f"{report.kit} (tolerance {report.tolerance:.0e})", box=box.SIMPLE, pad_edge=False)
+    for name in ("quantity", "cases", "error", "relative", "largest", "worst case", ""):
         left = name in ("quantity", "worst case")
-        table.add_column(name, justify="left" if left else "right", no_wrap=True)
+        table.add_column(name, justify="left" if left else "right", overflow="fold")
     for d in report.deviations:
         verdict = "equal" if d.relative <= report.tolerance else "OFF"
         table.add_row(

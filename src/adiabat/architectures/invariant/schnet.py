@@ -17,7 +17,7 @@ doi:10.1063/1.5019779; programs whose numbers it gives: SchNetPack 2 (doi:10.106
 Departures from the paper, all as in SchNetPack 2: the filter network has an activation after its first layer only;
 the Gaussians spread from 0 to the cutoff with their spacing as width, instead of every 0.1 Å; every filter, its bias
 included, is multiplied by a cosine cutoff, which makes the energy continuous; the output network's activation is
-SiLU (`head_activation`; PyTorch Geometric keeps the paper's shifted softplus). Periodic images are neighbors like any other.
+SiLU (`head_activation`; PyTorch Geometric keeps the paper's shifted softplus). Periodic images count as neighbors.
 """
 
 from __future__ import annotations
