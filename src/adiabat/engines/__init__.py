@@ -1,0 +1,1 @@
+"""Thin walls to other programs' engines."""
