@@ -7,7 +7,7 @@ al., J. Chem. Phys. 148, 241709 (2018), doi:10.1063/1.5019667.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, product
 from typing import Literal
 
 from pydantic import Field
@@ -61,9 +61,7 @@ class Recipe(Settings):
         step = (1.0 - self.start) * cutoff / max(self.shifted, 1)
         radial = [(eta / cutoff**2, 0.0) for eta in self.centered]
         radial += [(0.5 / step**2, self.start * cutoff + k * step) for k in range(self.shifted)]
-        angular = [
-            (eta / cutoff**2, zeta, sign) for eta in self.angular for zeta in self.zetas for sign in self.signs
-        ]
+        angular = list(product([eta / cutoff**2 for eta in self.angular], self.zetas, self.signs))
         found = []
         for center in names:
             for near in names:
@@ -71,7 +69,6 @@ class Recipe(Settings):
                 found += [SymmetryFunction(**own, eta=eta, shift=shift) for eta, shift in radial]
             for both in combinations_with_replacement(names, 2):
                 own = {"kind": self.triplets, "center": center, "neighbors": both, "cutoff": cutoff}
-                found += [
-                    SymmetryFunction(**own, eta=eta / cutoff**2, zeta=zeta, sign=sign) for eta, zeta, sign in angular
-                ]
+                for eta, zeta, sign in angular:
+                    found.append(SymmetryFunction(**own, eta=eta, zeta=zeta, sign=sign))
         return found
