@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from adiabat.elements import MASSES
+from adiabat.errors import GeometryError
 from adiabat.evaluate import evaluate
 from adiabat.geometry import Graph, SkinList, System
 from adiabat.potential import Potential
@@ -112,11 +113,13 @@ def check_nve(
     motion = _Motion(potential, system, temperature, tether)
     steps = round(picoseconds * 1000.0 / step)
     energies = [motion.total()]
-    for _ in range(steps):
-        motion.advance(step)
-        energies.append(motion.total())
-        if not math.isfinite(energies[-1]):
-            break
+    try:
+        for _ in range(steps):
+            motion.advance(step)
+            energies.append(motion.total())
+    except GeometryError as error:  # the atoms flew off or became NaN
+        broken = Measure(f"motion stopped after {len(energies) - 1} steps ({error}): drift", name, math.nan, NVE)
+        return judge("NVE", [broken])
     times = np.arange(len(energies)) * step / 1000.0
     drift = abs(float(np.polyfit(times, np.array(energies) - energies[0], 1)[0])) / system.atoms
     span = float(np.ptp(energies)) / system.atoms
