@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -70,12 +70,14 @@ class Potential(nn.Module):
         local: False for global models, which know one molecule in one order and no periodicity.
         fitter: which of the four fitters serves the model: gradient, linear, kernel or evolution.
         feels: which parts of an Environment enter the model; any other is refused.
+        precompute: True if a fit may compute `features` once a frame and step with `predict_from` alone.
     """
 
     conservative: ClassVar[bool] = True
     local: ClassVar[bool] = True
     fitter: ClassVar[str] = "gradient"
     feels: ClassVar[frozenset[str]] = frozenset()
+    precompute: ClassVar[bool] = False
 
     def __init__(self, config: Settings, elements: Iterable[int], cutoff: float):
         super().__init__()
@@ -90,7 +92,15 @@ class Potential(nn.Module):
         raise NotImplementedError
 
     def adapt(self, graphs: Sequence[Graph]) -> None:
-        """Sets data-dependent constants from training graphs (neighbor averages, descriptor ranges). Default: none."""
+        """Sets data-dependent constants from training graphs (neighbor averages, descriptor ranges)."""
+
+    def features(self, graph: Graph) -> Any:
+        """What the trained part reads of a graph, for models with `precompute`: has `batch`, `to` and `numbers`."""
+        raise CapabilityError(f"{type(self).__name__} has no features that could be kept between steps.")
+
+    def predict_from(self, features: Any, want: Collection[str] = ("energy", "forces")) -> Prediction:
+        """The prediction, forces and stress included, from stored features; differentiable in the weights."""
+        raise CapabilityError(f"{type(self).__name__} cannot predict from stored features.")
 
     def load_arrays(self, arrays: Mapping[str, Tensor]) -> None:
         """Takes over saved parameters and buffers; pages whose shapes depend on training data override this."""
@@ -176,8 +186,18 @@ class Referenced(Potential):
         return self.model.feels
 
     @property
+    def precompute(self) -> bool:  # type: ignore[override]
+        return self.model.precompute
+
+    @property
     def dtype(self) -> torch.dtype:
         return self.model.dtype
+
+    def features(self, graph: Graph) -> Any:
+        return self.model.features(graph)
+
+    def predict_from(self, features: Any, want: Collection[str] = ("energy", "forces")) -> Prediction:
+        return self._rescaled(self.model.predict_from(features, want), features.numbers, features.sum_over_atoms)
 
     def adapt(self, graphs: Sequence[Graph]) -> None:
         self.model.adapt(graphs)
@@ -196,9 +216,11 @@ class Referenced(Potential):
         return self
 
     def forward(self, graph: Graph) -> Prediction:
-        inner = self.model(graph)
-        reference = self.reference[graph.system.numbers]
-        changes: dict[str, Tensor] = {"energy": self.scale * inner.energy + total_energy(reference, graph)}
+        return self._rescaled(self.model(graph), graph.system.numbers, lambda e: total_energy(e, graph))
+
+    def _rescaled(self, inner: Prediction, numbers: Tensor, total: Callable[[Tensor], Tensor]) -> Prediction:
+        reference = self.reference[numbers]
+        changes: dict[str, Tensor] = {"energy": self.scale * inner.energy + total(reference)}
         if inner.atomic_energies is not None:
             changes["atomic_energies"] = self.scale * inner.atomic_energies + reference
         for name in ("forces", "stress", "hessian", "uncertainty"):

@@ -1,0 +1,65 @@
+"""Several processes started by `torchrun`: each takes its share of every batch, gradients are summed.
+
+Losses are sums over components divided by the global count, so two processes with half a batch each give the same
+step as one process with the whole batch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class World:
+    """Which process this is."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leader(self) -> bool:
+        """The one that writes files and shows progress."""
+        return self.rank == 0
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Sum over processes."""
+        if self.size > 1:
+            values = values.clone()
+            dist.all_reduce(values)
+        return values
+
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replaces each gradient by its sum over processes, in one message."""
+        if self.size == 1:
+            return
+        with_gradient = [p for p in parameters if p.requires_grad]
+        for parameter in with_gradient:
+            if parameter.grad is None:  # an element absent from this share of the batch
+                parameter.grad = torch.zeros_like(parameter)
+        flat = torch.cat([p.grad.reshape(-1) for p in with_gradient])  # type: ignore[union-attr]
+        dist.all_reduce(flat)
+        start = 0
+        for parameter in with_gradient:
+            parameter.grad = flat[start : start + parameter.numel()].reshape(parameter.shape).clone()
+            start += parameter.numel()
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.size > 1:
+            dist.barrier()
+
+
+def world() -> World:
+    """The group that `torchrun` started, or a single process."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        return World()
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return World(dist.get_rank(), size)

@@ -1,0 +1,104 @@
+"""Losses of a batch, as sums and counts so that they add up exactly over batches and processes.
+
+Every term is a mean over the components that are labeled in the batch:
+
+| term | residual | mean over |
+|---|---|---|
+| energy | (E − Ê)/N, or E − Ê with `per_atom: false` | systems |
+| forces, charges, magnetic_moments | component | all components of all atoms |
+| stress | component | 9 per system |
+| dipole | component | 3 per system |
+
+total = Σ weight · mean(kind(residual)). With `mse`, energy per atom this is MACE's weighted loss; with
+`per_atom: false` it is SchNetPack's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from adiabat.data.frame import LABELS, PER_ATOM, Batch
+from adiabat.potential import Prediction
+from adiabat.settings import Settings
+
+
+class Term(Settings):
+    """One label's part of the loss."""
+
+    weight: float = Field(default=0.0, ge=0.0)
+    """Weight of the term; 0 leaves the label out."""
+    kind: Literal["mse", "mae", "huber"] = "mse"
+    """Square, absolute value, or Huber's function of the residual."""
+    delta: float = Field(default=0.01, gt=0.0)
+    """Residual at which Huber's function turns linear, in the label's unit."""
+    per_atom: bool = True
+    """Divide energy residuals by the number of atoms."""
+
+
+class LossConfig(Settings):
+    """Weights of all terms."""
+
+    energy: Term = Term(weight=1.0)
+    """Energy, eV."""
+    forces: Term = Term(weight=100.0)
+    """Forces, eV/Å."""
+    stress: Term = Term()
+    """Stress, eV/Å³."""
+    charges: Term = Term()
+    """Atomic charges, e."""
+    dipole: Term = Term()
+    """Dipole moment, e·Å."""
+    magnetic_moments: Term = Term()
+    """Atomic magnetic moments, μB."""
+
+    @property
+    def terms(self) -> dict[str, Term]:
+        """Label name to term, for terms in use."""
+        return {name: getattr(self, name) for name in LABELS if getattr(self, name).weight > 0}
+
+
+def residual(name: str, prediction: Prediction, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Differences `[n, ...]` of one label for the systems or atoms that have it, and the system index of each row."""
+    present = batch.present[name]
+    system = batch.graph.system.system
+    rows = present[system] if name in PER_ATOM else present
+    predicted = getattr(prediction, name)
+    difference = predicted[rows].double() - batch.labels[name][rows].double()
+    index = system[rows] if name in PER_ATOM else torch.arange(len(present), device=present.device)[rows]
+    return difference, index
+
+
+def loss_sums(
+    prediction: Prediction, batch: Batch, terms: Mapping[str, Term], weights: Tensor | None = None
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """For each term the sum of its penalties and how many components it has.
+
+    Args:
+        weights: `[systems]` weight of each frame, 1 where None.
+    """
+    counts = batch.graph.system.atom_counts
+    sums = {}
+    for name, term in terms.items():
+        difference, index = residual(name, prediction, batch)
+        if name == "energy" and term.per_atom:
+            difference = difference / counts[index]
+        penalties = _penalty(difference, term)
+        if weights is not None:
+            penalties = penalties * weights[index].reshape(-1, *[1] * (penalties.dim() - 1))
+        sums[name] = (penalties.sum(), penalties.new_tensor(float(penalties.numel())))
+    return sums
+
+
+def _penalty(difference: Tensor, term: Term) -> Tensor:
+    if term.kind == "mse":
+        return difference.square()
+    if term.kind == "mae":
+        return difference.abs()
+    return torch.nn.functional.huber_loss(
+        difference, torch.zeros_like(difference), reduction="none", delta=term.delta
+    )

@@ -1,0 +1,58 @@
+"""Learning-rate schedules: a factor on the initial rate, by epoch, after a linear warm-up."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from pydantic import Field
+
+from adiabat.settings import Settings
+
+
+class ScheduleConfig(Settings):
+    """How the learning rate changes."""
+
+    kind: Literal["constant", "exponential", "cosine", "plateau"] = "constant"
+    """constant; exponential (factor `gamma` each epoch); cosine (to `floor` at the last epoch); plateau."""
+    warmup: int = Field(default=0, ge=0)
+    """Epochs over which the rate rises linearly from zero, step by step."""
+    gamma: float = Field(default=0.99, gt=0.0, le=1.0)
+    """Factor per epoch (exponential)."""
+    factor: float = Field(default=0.5, gt=0.0, lt=1.0)
+    """Factor when the validation loss has not improved for `patience` epochs (plateau)."""
+    patience: int = Field(default=20, ge=1)
+    """Epochs without improvement before the rate drops (plateau)."""
+    floor: float = Field(default=0.0, ge=0.0)
+    """Smallest rate, as a fraction of the initial one."""
+
+
+class Schedule:
+    """The factor on the learning rate; its state is a few numbers."""
+
+    def __init__(self, config: ScheduleConfig, epochs: int):
+        self.config = config
+        self.epochs = epochs
+        self.state: dict[str, Any] = {"drop": 1.0, "best": math.inf, "waited": 0}
+
+    def factor(self, epoch: int, fraction: float) -> float:
+        """Factor at `fraction` (0 to 1) of the way through `epoch` (from 0)."""
+        config = self.config
+        if epoch + fraction < config.warmup:
+            return (epoch + fraction) / config.warmup
+        value = {
+            "constant": 1.0,
+            "exponential": config.gamma ** max(epoch - config.warmup, 0),
+            "cosine": 0.5 * (1 + math.cos(math.pi * min(1.0, epoch / max(1, self.epochs - 1)))),
+            "plateau": self.state["drop"],
+        }[config.kind]
+        return max(value, config.floor)
+
+    def after(self, loss: float) -> None:
+        """Tells the schedule the validation loss of the epoch that ended."""
+        if loss < self.state["best"]:
+            self.state |= {"best": loss, "waited": 0}
+            return
+        self.state["waited"] += 1
+        if self.config.kind == "plateau" and self.state["waited"] > self.config.patience:
+            self.state |= {"drop": self.state["drop"] * self.config.factor, "waited": 0}
