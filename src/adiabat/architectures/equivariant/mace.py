@@ -1,0 +1,224 @@
+"""MACE: higher-order equivariant message passing.
+
+Batatia, Kovács, Simm, Ortner, Csányi, arXiv:2206.07697 (doi:10.48550/arXiv.2206.07697); the invariant, density and
+Agnesi variants are those of the MACE-OFF and MACE-MP models (arXiv:2312.15211, arXiv:2401.00096).
+
+| paper | here | shape, unit |
+|---|---|---|
+| z_i | `element` | [atoms] |
+| r_ji, its length | `graph.vectors()`, `distances` | [pairs, 3], [pairs], Å |
+| Y_lm | `edges.harmonics` | [slots, (l_max+1)²] |
+| j_0^n f_cut, eq. 7 of the paper's SI | `edges.radial` | [slots, radial_functions] |
+| h_i, eq. 13 | `features` | one [atoms, 2l+1, channels] per irrep |
+| A_i, eqs. 8, 9 | `message` | one [atoms, 2l+1, channels] per irrep |
+| B_i and m_i, eqs. 10, 11 | `SymmetricContraction` | one [atoms, 2L+1, channels] per irrep |
+| readout R_t, eq. 14 | `readouts` | [atoms], model units |
+
+Slots are pairs laid out in one row per atom (`adiabat.nn.tensor_product.Neighborhood`).
+
+## Departures from the paper
+
+As in mace-torch: messages are divided by the average number of neighbors (or a learned density); the first layer may
+apply its element-wise skip map to the message instead of adding it (`first_residual`); atomic energies are
+`scale · (readouts + repulsion) + shift`, the repulsion within the scale. Reference energies are not part of the
+page: `Referenced` adds them. Couplings are applied as polynomials of independent monomials, which changes nothing
+in the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from adiabat.errors import ConfigError
+from adiabat.geometry import Graph
+from adiabat.nn.cutoffs import PolynomialCutoff
+from adiabat.nn.distance_transforms import AgnesiTransform
+from adiabat.nn.embedding import ElementEmbedding
+from adiabat.nn.equivariant_linear import EquivariantLinear
+from adiabat.nn.irreps import SCALAR, Irreps
+from adiabat.nn.mace_interactions import Edges, Interaction, NonlinearInteraction, Shapes
+from adiabat.nn.normalized import NormalizedMLP, silu
+from adiabat.nn.radial import BesselBasis
+from adiabat.nn.spherical_harmonics import SphericalHarmonics
+from adiabat.nn.symmetric_contraction import SymmetricContraction
+from adiabat.nn.tensor_product import Neighborhood
+from adiabat.nn.zbl import ZBLRepulsion
+from adiabat.potential import ArchitectureConfig, AtomicPotential
+
+
+class MACEConfig(ArchitectureConfig):
+    """Hyperparameters of MACE."""
+
+    method: Literal["mace"] = "mace"
+    cutoff: float = 5.0
+    """Å."""
+    layers: int = 2
+    """Number of interactions."""
+    hidden_irreps: str = "128x0e+128x1o"
+    """Features between layers, all with the same multiplicity (the channels); the last layer keeps the first only."""
+    l_max: int = 3
+    """Highest degree of the spherical harmonics."""
+    correlation: int = 3
+    """Body order of the messages minus one, ν."""
+    radial_functions: int = 8
+    """Number of Bessel functions."""
+    cutoff_power: int = 5
+    """p of the polynomial cutoff."""
+    radial_network: tuple[int, ...] = (64, 64, 64)
+    """Widths of the hidden layers of the radial network."""
+    readout_channels: int = 16
+    """Width of the last readout's hidden layer."""
+    average_neighbors: float | None = None
+    """Average number of neighbors, which sums over neighbors are divided by; None: taken from the training data."""
+    interaction: Literal["linear", "density", "nonlinear"] = "linear"
+    """Kind of interaction: as in the paper, normalized by a density, or that of the 2025 foundation models."""
+    first_residual: bool = True
+    """Whether the first layer adds a skip connection; otherwise its skip map acts on the message."""
+    edge_irreps: str | None = None
+    """Features before the product with harmonics, from the second layer on; None: as they are."""
+    distance_transform: Literal["none", "agnesi"] = "none"
+    """Coordinate of the radial basis."""
+    cutoff_on: Literal["basis", "messages"] = "basis"
+    """Whether the cutoff multiplies the radial basis before or after the radial network."""
+    repulsion: bool = False
+    """Whether to add the ZBL repulsion of close pairs."""
+    agnostic_product: bool = False
+    """Whether all elements share the weights of the symmetric contraction."""
+    last_readout_only: bool = False
+    """Whether only the last layer has a readout."""
+    deep_readout: bool = False
+    """Whether the last readout has a second hidden layer, with biases."""
+    couplings: Literal["reduced", "full"] = "reduced"
+    """Coupling basis: independent polynomials, or one for each coupling tree."""
+
+
+class LastReadout(nn.Module):
+    """Scalars → hidden → energy with the normalized SiLU (eq. 14, t = T)."""
+
+    def __init__(self, channels: int, hidden: int):
+        super().__init__()
+        self.network = NormalizedMLP((channels, hidden, 1))
+
+    def forward(self, scalars: Tensor) -> Tensor:
+        """`[atoms, channels]` to `[atoms, 1]`."""
+        return self.network(scalars)
+
+
+class DeepReadout(nn.Module):
+    """Scalars → hidden → hidden → energy; the last two layers have biases, zero at first."""
+
+    def __init__(self, channels: int, hidden: int):
+        super().__init__()
+        self.layers = nn.ParameterList(
+            [torch.randn(channels, hidden), torch.randn(hidden, hidden), torch.randn(hidden, 1)]
+        )
+        self.biases = nn.ParameterList([torch.zeros(hidden), torch.zeros(1)])
+
+    def forward(self, scalars: Tensor) -> Tensor:
+        """`[atoms, channels]` to `[atoms, 1]`."""
+        first, middle, last = (w * w.shape[0] ** -0.5 for w in self.layers)
+        hidden = silu(silu(scalars @ first) @ middle + self.biases[0])
+        return hidden @ last + self.biases[1]
+
+
+class Product(nn.Module):
+    """h_i = W Σ_ν U_ν w_ν A_i^ν + skip (eqs. 10, 11 and 13)."""
+
+    def __init__(self, config: MACEConfig, irreps_in: Irreps, irreps_out: Irreps, elements: int):
+        super().__init__()
+        sets = 1 if config.agnostic_product else elements
+        self.contraction = SymmetricContraction(irreps_in, irreps_out, config.correlation, sets, config.couplings)
+        self.linear = EquivariantLinear(irreps_out, irreps_out)
+
+    def forward(self, message: Sequence[Tensor], skip: Sequence[Tensor] | None, element: Tensor) -> list[Tensor]:
+        """The next features."""
+        features = self.linear(self.contraction(message, element))
+        return features if skip is None else [x + s for x, s in zip(features, skip, strict=True)]
+
+
+class MACE(AtomicPotential):
+    """E_i = scale · Σ_t R_t(h_i^(t)) + shift with features h from many-body messages."""
+
+    config: MACEConfig
+    average: Tensor
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, config: MACEConfig, elements: Iterable[int]):
+        super().__init__(config, elements, config.cutoff)
+        hidden = Irreps.parse(config.hidden_irreps)
+        channels, count = hidden.channels, len(self.elements)
+        if hidden.terms[0][1] != SCALAR:
+            raise ConfigError(f"hidden_irreps '{hidden}' do not begin with scalars: write for example 64x0e+64x1o.")
+        self.embedding = ElementEmbedding(self.elements, channels)
+        self.harmonics = SphericalHarmonics(config.l_max, normalize=False)
+        self.basis = BesselBasis(config.radial_functions, config.cutoff)
+        self.envelope = PolynomialCutoff(config.cutoff, config.cutoff_power)
+        self.transform = AgnesiTransform() if config.distance_transform == "agnesi" else None
+        self.repulsion = ZBLRepulsion(config.cutoff_power) if config.repulsion else None
+        self.interactions, self.products, self.readouts = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        scalars = Irreps(hidden.terms[:1])
+        before = scalars
+        for layer in range(config.layers):
+            last = layer == config.layers - 1
+            after = scalars if last else hidden
+            edge = Irreps.parse(config.edge_irreps) if config.edge_irreps and layer > 0 else before
+            message = Irreps.spherical(config.l_max, channels)
+            radial = (config.radial_functions, *config.radial_network)
+            shapes = Shapes(before, edge, Irreps.spherical(config.l_max), message, after, count, radial)
+            if config.interaction == "nonlinear":
+                self.interactions.append(NonlinearInteraction(shapes))
+            else:
+                residual = config.first_residual or layer > 0
+                self.interactions.append(Interaction(shapes, residual, config.interaction == "density"))
+            self.products.append(Product(config, message, after, count))
+            self.readouts.append(self._readout(last, channels))
+            before = after
+        self.register_buffer("average", torch.tensor(config.average_neighbors or 1.0))
+        self.register_buffer("scale", torch.tensor(1.0))
+        self.register_buffer("shift", torch.tensor(0.0))
+
+    def _readout(self, last: bool, channels: int) -> nn.Module:
+        if last and self.config.layers > 1:
+            return (DeepReadout if self.config.deep_readout else LastReadout)(channels, self.config.readout_channels)
+        return nn.Identity() if self.config.last_readout_only else NormalizedMLP((channels, 1))
+
+    def adapt(self, graphs: Sequence[Graph]) -> None:
+        """Sets the average number of neighbors of the atoms that have any, unless the configuration gives it."""
+        if self.config.average_neighbors is None:
+            counts = torch.cat([torch.bincount(g.centers) for g in graphs])
+            self.average.fill_(counts[counts > 0].double().mean() if bool((counts > 0).any()) else 1.0)
+
+    def edges(self, graph: Graph) -> Edges:
+        """Harmonics, radial basis and envelope of the pairs."""
+        vectors = graph.vectors()
+        distances = vectors.norm(dim=1)
+        hood = Neighborhood.of(graph.pairs, graph.system.atoms)
+        coordinate = distances
+        if self.transform is not None:
+            coordinate = self.transform(distances, graph.system.numbers, graph.pairs)
+        radial, envelope = self.basis(coordinate), self.envelope(distances)[:, None]
+        harmonics = self.harmonics(vectors / distances[:, None])
+        if self.config.cutoff_on == "basis":
+            radial, envelope = radial * envelope, torch.ones_like(envelope)
+        else:
+            harmonics = harmonics * envelope
+        element = self.embedding.row[graph.system.numbers]
+        return Edges(hood, hood.pad(harmonics), hood.pad(radial), hood.pad(envelope), element, self.average)
+
+    def atomic_energies(self, graph: Graph) -> Tensor:
+        edges = self.edges(graph)
+        features = [self.embedding(graph.system.numbers)[:, None] * len(self.elements) ** -0.5]
+        energies = features[0].new_zeros(graph.system.atoms)
+        if self.repulsion is not None:
+            energies = self.repulsion(graph.vectors().norm(dim=1), graph.system.numbers, graph.pairs)
+        for layer, (interaction, product) in enumerate(zip(self.interactions, self.products, strict=True)):
+            message, skip = interaction(features, edges)
+            features = product(message, skip, edges.element)
+            if layer == self.config.layers - 1 or not self.config.last_readout_only:
+                energies = energies + self.readouts[layer](features[0][:, 0])[:, 0]
+        return self.scale * energies + self.shift

@@ -1,0 +1,120 @@
+"""Sums over neighbors of features times edge harmonics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from adiabat.nn.clebsch_gordan import coupling
+from adiabat.nn.constants import ConstantModule
+from adiabat.nn.irreps import Irreps
+
+
+@dataclass(frozen=True)
+class Neighborhood:
+    """Pairs sorted by center, laid out as one row of equal length per atom.
+
+    A sum over neighbors is then a matrix product per atom, and no tensor with pairs, components and channels at once
+    is ever made. Rows shorter than the longest are filled up with slots that carry zeros.
+
+    Attributes:
+        atoms: number of atoms.
+        width: slots per atom, the largest number of neighbors.
+        slot: where each pair is `[pairs]`.
+        neighbors: the neighbor in each slot `[atoms · width]`, 0 in a filled-up one.
+    """
+
+    atoms: int
+    width: int
+    slot: Tensor
+    neighbors: Tensor
+
+    @classmethod
+    def of(cls, pairs: Tensor, atoms: int) -> Neighborhood:
+        """From `pairs [2, pairs]` sorted by center."""
+        centers, neighbors = pairs
+        counts = torch.bincount(centers, minlength=atoms)
+        width = int(counts.max()) if atoms else 0
+        begins = counts.cumsum(0) - counts
+        slot = torch.arange(len(centers), device=centers.device) - begins[centers] + width * centers
+        padded = neighbors.new_zeros(atoms * width).index_copy(0, slot, neighbors)
+        return cls(atoms, width, slot, padded)
+
+    def pad(self, values: Tensor) -> Tensor:
+        """`[pairs, ...]` to `[atoms · width, ...]`, zeros in filled-up slots."""
+        empty = values.new_zeros((self.atoms * self.width, *values.shape[1:]))
+        return empty.index_copy(0, self.slot, values)
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Sum over neighbors: `[atoms · width, ...]` to `[atoms, ...]`."""
+        return values.view(self.atoms, self.width, *values.shape[1:]).sum(dim=1)
+
+
+class NeighborTensorProduct(ConstantModule):
+    """A_i = Σ_j R_ij,p ∘ (h_j ⊗ Y(r_ij))_p for every path p = (l₁, l₂) → l₃ (arXiv:2206.07697, eq. 8).
+
+    Channels do not mix ("uvu"). In the output the paths to one l₃ lie side by side along the channels, ordered by l₁
+    and then l₂. Each is coupled by `adiabat.nn.clebsch_gordan.coupling`.
+
+    Args:
+        irreps_in: of the features h, all with the same multiplicity.
+        irreps_edge: of the harmonics, multiplicity 1.
+        irreps_out: wanted irreps l₃; their multiplicities do not matter.
+    """
+
+    def __init__(self, irreps_in: Irreps, irreps_edge: Irreps, irreps_out: Irreps):
+        super().__init__()
+        self.channels = irreps_in.channels
+        edges = irreps_edge.slices()
+        blocks: list[np.ndarray] = []
+        terms = []
+        self.paths: list[list[tuple[int, slice]]] = []  # for each l₃: which feature, which columns of the couplings
+        for _, out in irreps_out:
+            own: list[tuple[int, slice]] = []
+            for source, (_, left) in enumerate(irreps_in):
+                for (_, right), place in zip(irreps_edge, edges, strict=True):
+                    if out not in left * right:
+                        continue
+                    table = np.zeros((irreps_edge.dim, left.dim * out.dim))
+                    table[place] = coupling(left.l, right.l, out.l).transpose(1, 0, 2).reshape(right.dim, -1)
+                    start = sum(b.shape[1] for b in blocks)
+                    own.append((source, slice(start, start + table.shape[1])))
+                    blocks.append(table)
+            if own:
+                self.paths.append(own)
+                terms.append((len(own) * self.channels, out))
+        self.irreps_out = Irreps(tuple(terms))
+        self.path_count = len(blocks)
+        self.register_constant("couplings", np.concatenate(blocks, axis=1))
+
+    couplings: Tensor
+
+    def forward(
+        self, features: Sequence[Tensor], harmonics: Tensor, weights: Tensor, hood: Neighborhood
+    ) -> list[Tensor]:
+        """The sums, `[atoms, 2l+1, paths · channels]` for each irrep of `irreps_out`.
+
+        Args:
+            features: h, `[atoms, 2l+1, channels]` for each irrep.
+            harmonics: Y, `[slots, (l_max+1)²]`, zero in filled-up slots.
+            weights: R, `[slots, path_count · channels]`.
+            hood: where the slots of each atom are.
+        """
+        rows = [x.index_select(0, hood.neighbors) for x in features]
+        coupled = harmonics @ self.couplings
+        radial = weights.view(-1, self.path_count, 1, self.channels)
+        made, path = [], 0
+        for own, (_, out) in zip(self.paths, self.irreps_out, strict=True):
+            sums = []
+            for source, columns in own:
+                size = rows[source].shape[1]
+                left = coupled[:, columns].reshape(hood.atoms, hood.width * size, out.dim)
+                right = (rows[source] * radial[:, path]).view(hood.atoms, hood.width * size, self.channels)
+                sums.append(torch.bmm(left.transpose(1, 2), right))
+                path += 1
+            made.append(torch.cat(sums, dim=-1))
+        return made
