@@ -5,15 +5,21 @@ import pytest
 import torch
 import toys
 
+from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
+from adiabat.checkpoint import load
 from adiabat.errors import CapabilityError, ConfigError
+from adiabat.potential import Referenced
+from adiabat.testing import learning
 from adiabat.testing.battery import (
     check_batch,
     check_cut,
     check_ext,
     check_fd,
+    check_fit,
     check_inv,
     check_nve,
     check_pbc,
+    check_rt,
     run_battery,
 )
 from adiabat.testing.checks import TITLES
@@ -77,6 +83,39 @@ def test_nve():
     late = toys.Toy()
     late.depth.data.fill_(float("nan"))
     assert check_nve(late, molecule, picoseconds=0.1).passed is False
+
+
+def test_fit():
+    torch.manual_seed(0)
+    molecule = STRUCTURES["molecule"]
+    model = SchNet(SchNetConfig(cutoff=4.5, channels=8, layers=2, basis=10), [1, 6, 8])
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    result = check_fit(model, molecule)
+    assert result.passed, result.message
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    stiff = check_fit(toys.Toy(), molecule, rounds=1)  # one parameter cannot take in 20 structures
+    assert stiff.passed is False
+    toy = toys.Toy()
+    toy.depth.requires_grad_(False)
+    assert "no parameters" in check_fit(toy, molecule).message
+    toy.fitter = "linear"
+    assert "linear fitter" in check_fit(toy, molecule).message
+
+
+def test_round_trip(monkeypatch):
+    structures = {"molecule": STRUCTURES["molecule"]}
+    assert check_rt(toys.Toy(), structures).passed is None
+    model = Referenced(SchNet(SchNetConfig(channels=4, layers=1), [1, 6, 8]), {1: -13.0}, 0.3)
+    result = check_rt(model, structures)
+    assert result.passed, result.message
+
+    def forget(path):
+        other = load(path)
+        other.potential.scale.fill_(1.0)
+        return other
+
+    monkeypatch.setattr(learning, "load", forget)
+    assert check_rt(model, structures).passed is False
 
 
 def test_exemptions_are_stated():

@@ -20,7 +20,7 @@ from adiabat.errors import CapabilityError, ConfigError, did_you_mean
 from adiabat.geometry import System
 from adiabat.potential import Potential
 from adiabat.testing.checks import TITLES, CheckResult, in_double, not_run
-from adiabat.testing.learning import check_ref
+from adiabat.testing.learning import check_fit, check_ref, check_rt
 from adiabat.testing.smoothness import check_cut, check_fd, check_nve
 from adiabat.testing.structures import structures as built_in
 from adiabat.testing.symmetry import check_batch, check_ext, check_inv, check_pbc
@@ -32,10 +32,12 @@ __all__ = [
     "check_cut",
     "check_ext",
     "check_fd",
+    "check_fit",
     "check_inv",
     "check_nve",
     "check_pbc",
     "check_ref",
+    "check_rt",
     "run_battery",
 ]
 
@@ -97,14 +99,11 @@ def run_battery(
         "CUT": lambda: check_cut(model, structures),
         "EXT": lambda: check_ext(model, structures),
         "PBC": lambda: check_pbc(model, structures),
+        "FIT": lambda: check_fit(model, moving, moving_name),
         "REF": lambda: check_ref(kits),
         "NVE": lambda: check_nve(model, moving, moving_name),
         "BATCH": lambda: check_batch(model, structures),
+        "RT": lambda: check_rt(model, structures),
     }
-    results = []
-    for code in TITLES:
-        if code in skip:
-            results.append(not_run(code, "left out on request"))
-        elif code in checks:
-            results.append(checks[code]())
+    results = [not_run(code, "left out on request") if code in skip else checks[code]() for code in TITLES]
     return BatteryReport(tuple(results))
