@@ -104,9 +104,11 @@ def _strained(graph: Graph, positions: Tensor, strain: Tensor) -> Graph:
 
 
 def _stress(slope: Tensor, graph: Graph) -> Tensor:
+    # NaN is chosen after the division: dividing by it would make the weights' gradient NaN in mixed batches
     periodic = graph.system.pbc.any(dim=1)
-    volume = torch.where(periodic, graph.system.volume, torch.full_like(graph.system.volume, float("nan")))
-    return slope / volume[:, None, None]
+    volume = torch.where(periodic, graph.system.volume, torch.ones_like(graph.system.volume))
+    values = slope / volume[:, None, None]
+    return torch.where(periodic[:, None, None], values, torch.full_like(values, float("nan")))
 
 
 def _hessian(slope: Tensor, positions: Tensor, graph: Graph) -> Tensor:

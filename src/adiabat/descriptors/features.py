@@ -84,7 +84,10 @@ class Features:
     def stress(self, pair_slopes: Tensor) -> Tensor:
         """`[systems, 3, 3]`, eV/Å³, tension positive; NaN without periodicity."""
         system = self.system[self.pairs[0]]
-        return virial_from_slopes(pair_slopes, self.vectors, system, len(self)) / self.volume[:, None, None]
+        virial = virial_from_slopes(pair_slopes, self.vectors, system, len(self))
+        volume = self.volume[:, None, None]
+        # NaN is chosen after the division: dividing by it would make the weights' gradient NaN in mixed batches
+        return torch.where(volume.isnan(), volume, virial / volume.nan_to_num(1.0))
 
 
 def describe(descriptor: Descriptor, graph: Graph) -> Features:

@@ -101,24 +101,24 @@ class BPNN(AtomicPotential):
                     self.shift[place], self.factor[place] = shift, factor
 
     def features(self, graph: Graph) -> Features:
-        """What `predict_from` needs of a graph; computed once, it serves every step of a fit."""
         found = describe(self.descriptor, graph.to(dtype=torch.float64))
         kinds = self.descriptor.element[graph.system.numbers]
         shift, factor = self.shift[kinds].double(), self.factor[kinds].double()
         return found.scaled(shift, factor).to(dtype=self.dtype)
 
     def predict_from(self, features: Features, want: Collection[str] = ("energy", "forces")) -> Prediction:
-        """Prediction from stored features, differentiable with respect to the weights."""
+        learning, derive = torch.is_grad_enabled(), bool({"forces", "stress"} & set(want))
         with torch.enable_grad():
             values = features.values.detach().requires_grad_()
             atomic = self.networks(values, self.descriptor.element[features.numbers])
-            prediction = Prediction(energy=features.sum_over_atoms(atomic.double()), atomic_energies=atomic)
-            if not {"forces", "stress"} & set(want):
-                return prediction
-            (slopes,) = torch.autograd.grad(atomic.sum(), values, create_graph=True)
-            along = features.pair_slopes(slopes)
-            stress = features.stress(along) if "stress" in want else None
-            return prediction.replace(forces=features.forces(along), stress=stress)
+            slopes = torch.autograd.grad(atomic.sum(), values, create_graph=learning)[0] if derive else None
+        atomic = atomic if learning else atomic.detach()
+        prediction = Prediction(energy=features.sum_over_atoms(atomic.double()), atomic_energies=atomic)
+        if slopes is None:
+            return prediction
+        along = features.pair_slopes(slopes)
+        stress = features.stress(along) if "stress" in want else None
+        return prediction.replace(forces=features.forces(along), stress=stress)
 
 
 def _scaling(values: Tensor, rule: str) -> tuple[Tensor, Tensor]:
