@@ -118,7 +118,7 @@ def read(
         survey.add(raw.info, raw.arrays)
         raws.append((number, raw))
     report = ReadReport(str(path), kind.name)
-    return _convert(raws, survey, report, keys, units, kind, strict)
+    return _convert(raws, survey, report, keys, _units(path, kind, units), strict)
 
 
 def stream(
@@ -137,7 +137,7 @@ def stream(
     for raw in kind.read(path):
         survey.add(raw.info, raw.arrays)
     report = ReadReport(str(path), kind.name)
-    choices, size = _choices(survey, report, keys, units, kind)
+    choices, size = _choices(survey, report, keys, _units(path, kind, units))
     return _frames(enumerate(kind.read(path)), choices, size, report, False), report
 
 
@@ -174,7 +174,7 @@ def _read_several(items: list[Any], keys: Any, index: Any, units: Any, format: A
         survey = Survey()
         for _, raw in raws:
             survey.add(raw.info, raw.arrays)
-        return _convert(raws, survey, ReadReport("ASE structures", "ase"), keys, units, None, strict)
+        return _convert(raws, survey, ReadReport("ASE structures", "ase"), keys, units or {}, strict)
     parts = [read(p, keys, index, units=units, format=format, strict=strict) for p in items]
     reports = [p.report for p in parts]
     whole = ReadReport(", ".join(r.source for r in reports), ", ".join(sorted({r.format for r in reports})))
@@ -219,17 +219,20 @@ def as_slice(index: str | slice | int) -> slice:
 
 
 def _choices(
-    survey: Survey, report: ReadReport, keys: Mapping[str, str] | None, units: Mapping[str, str] | None, kind: Any
+    survey: Survey, report: ReadReport, keys: Mapping[str, str] | None, units: Mapping[str, str]
 ) -> tuple[dict[str, Choice], Units]:
     if survey.frames == 0:
-        raise DataError(f"{report.source} holds no frames{' (in the selected range)' if kind else ''}.")
+        raise DataError(f"{report.source} holds no frames to read: the file or the selected range is empty.")
     choices, remarks = resolve(survey, keys)
-    names = dict(kind.units if kind is not None else ()) | dict(units or {})
     report.keys = {role: str(choice) for role, choice in choices.items()}
     report.remarks += remarks
-    if names:
-        report.remarks.append(f"converted from {', '.join(f'{q} in {u}' for q, u in names.items())}.")
-    return choices, Units.named(names)
+    if units:
+        report.remarks.append(f"converted from {', '.join(f'{q} in {u}' for q, u in units.items())}.")
+    return choices, Units.named(units)
+
+
+def _units(path: Path, kind: Format, given: Mapping[str, str] | None) -> dict[str, str]:
+    return (kind.units(path) if kind.units else {}) | dict(given or {})
 
 
 def _convert(
@@ -237,11 +240,10 @@ def _convert(
     survey: Survey,
     report: ReadReport,
     keys: Mapping[str, str] | None,
-    units: Mapping[str, str] | None,
-    kind: Format | None,
+    units: Mapping[str, str],
     strict: bool,
 ) -> ReadDataset:
-    choices, size = _choices(survey, report, keys, units, kind)
+    choices, size = _choices(survey, report, keys, units)
     frames = list(_frames(raws, choices, size, report, strict))
     if not frames:
         raise DataError(
@@ -277,9 +279,11 @@ def _open_store(path: Path, kind: Format, keys: Any, index: Any, units: Any) -> 
         )
     assert kind.open is not None
     base = kind.open(path)
-    report = ReadReport(str(path), kind.name)
+    report = ReadReport(str(path), kind.name, keys={name: name for name in base.labels})
     chosen = range(len(base)) if index is None else range(len(base))[as_slice(index)]
     if not len(chosen):
-        raise DataError(f"{path} holds no frames in the selected range.")
+        raise DataError(f"{path} holds no frames to read: the file or the selected range is empty.")
     report.frames = len(chosen)
+    if report.frames == len(base):
+        report.labels.update(base.labels)
     return LazyDataset(base, chosen, report)

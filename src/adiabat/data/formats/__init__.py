@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from adiabat.data.dataset import Dataset
-from adiabat.data.formats import ase_any, extxyz
+from adiabat.data.formats import ase_any, deepmd, extxyz, hdf5, lmdb_store, md17
 from adiabat.data.frame import Frame
 from adiabat.data.raw import Raw
 from adiabat.errors import DataError, did_you_mean
+
+
+class Store(Dataset, Protocol):
+    """A Dataset that knows how many frames have each label."""
+
+    labels: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -21,18 +28,18 @@ class Format:
         name: as users write it.
         suffixes: of its files; compression suffixes are taken off before.
         read: yields Raw frames, or None for a store.
-        open: opens a store as a Dataset that reads frames when asked, or None.
+        open: opens a store that reads frames when asked, or None.
         write: writes frames and returns their number, or None for a format that is only read.
-        units: names of its units where they are not eV and Å.
+        units: gives the names of a file's units where they are not eV and Å, or None.
         sniff: recognizes a path by its content, or None.
     """
 
     name: str
     suffixes: tuple[str, ...] = ()
     read: Callable[[Path], Iterator[Raw]] | None = None
-    open: Callable[[Path], Dataset] | None = None
+    open: Callable[[Path], Store] | None = None
     write: Callable[[Path, Iterable[Frame]], int] | None = None
-    units: tuple[tuple[str, str], ...] = ()
+    units: Callable[[Path], dict[str, str]] | None = None
     sniff: Callable[[Path], bool] | None = None
 
 
@@ -40,6 +47,10 @@ FORMATS: dict[str, Format] = {
     f.name: f
     for f in (
         Format("extxyz", extxyz.SUFFIXES, read=extxyz.read, write=extxyz.write),
+        Format("hdf5", hdf5.SUFFIXES, open=hdf5.Hdf5Dataset, write=hdf5.write),
+        Format("lmdb", lmdb_store.SUFFIXES, open=lmdb_store.LmdbDataset, write=lmdb_store.write),
+        Format("md17", md17.SUFFIXES, read=md17.read, units=md17.units),
+        Format("deepmd", read=deepmd.read, sniff=deepmd.sniff),
         Format("ase", (), read=ase_any.read),
     )
 }

@@ -60,10 +60,9 @@ def read(path: Path) -> Iterator[Raw]:
 
 
 def _database(path: Path) -> Iterator[Raw]:
-    with ase.db.connect(path) as database:
-        for row in database.select():
-            raw = from_atoms(row.toatoms())
-            for key, value in {**row.key_value_pairs, **row.data}.items():
-                per_atom = np.ndim(value) > 0 and len(value) == len(raw.numbers)
-                (raw.arrays if per_atom else raw.info).setdefault(key, value)
-            yield raw
+    for row in ase.db.connect(path).select():
+        raw = from_atoms(row.toatoms())
+        for key, value in {**row.key_value_pairs, **row.data}.items():
+            per_atom = np.ndim(value) > 0 and len(value) == len(raw.numbers)
+            (raw.arrays if per_atom else raw.info).setdefault(key, value)
+        yield raw

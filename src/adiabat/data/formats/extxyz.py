@@ -30,7 +30,7 @@ SUFFIXES = (".xyz", ".extxyz")
 COMPRESSED = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}
 _TOKEN = re.compile(
     r"""([^\s="'{\[]+|"(?:\\.|[^"\\])*")      # a key
-        (?:\s*=\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\{[^}]*\}|\[[^\]]*\]|[^\s]+))?""",
+        (?:\s*=\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\{[^}]*\}(?!\S)|\[[^\]]*\](?!\S)|[^\s]+))?""",
     re.VERBOSE,
 )
 _BOOL = {"T": True, "F": False, "True": True, "False": False, "true": True, "false": False}
@@ -153,9 +153,11 @@ def parse_comment(line: str) -> dict[str, Any]:
 
 
 def _unquote(text: str) -> str:
-    if len(text) > 1 and text[0] in "\"'{[" and text[-1] in "\"'}]":
-        text = text[1:-1]
-        return re.sub(r"\\(.)", r"\1", text) if "\\" in text else text
+    if len(text) > 1 and text[0] in "\"'":
+        return re.sub(r"\\(.)", r"\1", text[1:-1]) if text[-1] == text[0] else text
+    for opening, closing in ("{}", "[]"):
+        if text.startswith(opening) and text.find(closing) == len(text) - 1:
+            return text[1:-1]
     return text
 
 
