@@ -44,6 +44,7 @@ class FeatureSource:
         self.device = device
         self._features: dict[int, Any] = {}
         self._light: dict[int, Graph] = {}
+        self._joined: tuple[tuple[int, ...], Any] = ((), None)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """The batches of an epoch; their graphs carry no pairs."""
@@ -65,10 +66,11 @@ class FeatureSource:
 
     def predict(self, batch: Batch, want: Collection[str], training: bool) -> Prediction:
         """Everything in `want`, from stored features."""
-        parts = [self._features[i] for i in batch.indices]
-        joined = type(parts[0]).batch(parts)
+        if self._joined[0] != batch.indices:  # L-BFGS asks for the same batch many times
+            parts = [self._features[i] for i in batch.indices]
+            self._joined = (batch.indices, type(parts[0]).batch(parts))
         with torch.set_grad_enabled(training):
-            return self.potential.predict_from(joined, want)
+            return self.potential.predict_from(self._joined[1], want)
 
 
 def source(potential: Potential, loader: Loader, device: torch.device) -> GraphSource | FeatureSource:
