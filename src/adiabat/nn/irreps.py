@@ -93,6 +93,11 @@ class Irreps:
         """The irreps of the spherical harmonics up to `l_max`: 0e + 1o + 2e + ..."""
         return cls(tuple((multiplicity, Irrep(l, (-1) ** l)) for l in range(l_max + 1)))
 
+    @classmethod
+    def both_parities(cls, l_max: int, multiplicity: int = 1) -> Irreps:
+        """All irreps up to `l_max`: 0e + 0o + 1o + 1e + 2e + 2o + ..."""
+        return cls(tuple((multiplicity, ir) for ir in sorted(Irrep(l, p) for l in range(l_max + 1) for p in (1, -1))))
+
     @property
     def dim(self) -> int:
         """Total number of components."""

@@ -59,6 +59,23 @@ class LayerNormMLP(nn.Sequential):
         super().__init__(*layers, nn.Linear(widths[-2], widths[-1]))
 
 
+class DeepReadout(nn.Module):
+    """Scalars → hidden → hidden → one value; the last two layers have biases, zero at first."""
+
+    def __init__(self, channels: int, hidden: int):
+        super().__init__()
+        self.layers = nn.ParameterList(
+            [torch.randn(channels, hidden), torch.randn(hidden, hidden), torch.randn(hidden, 1)]
+        )
+        self.biases = nn.ParameterList([torch.zeros(hidden), torch.zeros(1)])
+
+    def forward(self, scalars: Tensor) -> Tensor:
+        """`[atoms, channels]` to `[atoms, 1]`."""
+        first, middle, last = (w * w.shape[0] ** -0.5 for w in self.layers)
+        hidden = silu(silu(scalars @ first) @ middle + self.biases[0])
+        return hidden @ last + self.biases[1]
+
+
 class Gate(nn.Module):
     """Normalized SiLU of scalars; all other irreps are multiplied by the normalized logistic of scalars of their own.
 

@@ -31,6 +31,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from adiabat.errors import ConfigError
@@ -41,7 +42,7 @@ from adiabat.nn.embedding import ElementEmbedding
 from adiabat.nn.equivariant_linear import EquivariantLinear
 from adiabat.nn.irreps import SCALAR, Irreps
 from adiabat.nn.mace_interactions import Edges, Interaction, NonlinearInteraction, Shapes
-from adiabat.nn.normalized import NormalizedMLP, silu
+from adiabat.nn.normalized import DeepReadout, NormalizedMLP
 from adiabat.nn.radial import BesselBasis
 from adiabat.nn.spherical_harmonics import SphericalHarmonics
 from adiabat.nn.symmetric_contraction import SymmetricContraction
@@ -54,25 +55,25 @@ class MACEConfig(ArchitectureConfig):
     """Hyperparameters of MACE."""
 
     method: Literal["mace"] = "mace"
-    cutoff: float = 5.0
+    cutoff: float = Field(default=5.0, gt=0.0)
     """Å."""
-    layers: int = 2
+    layers: int = Field(default=2, ge=1)
     """Number of interactions."""
     hidden_irreps: str = "128x0e+128x1o"
     """Features between layers, all with the same multiplicity (the channels); the last layer keeps the first only."""
-    l_max: int = 3
+    l_max: int = Field(default=3, ge=0)
     """Highest degree of the spherical harmonics."""
-    correlation: int = 3
+    correlation: int = Field(default=3, ge=1)
     """Body order of the messages minus one, ν."""
-    radial_functions: int = 8
+    radial_functions: int = Field(default=8, ge=1)
     """Number of Bessel functions."""
-    cutoff_power: int = 5
+    cutoff_power: int = Field(default=5, ge=2)
     """p of the polynomial cutoff."""
     radial_network: tuple[int, ...] = (64, 64, 64)
     """Widths of the hidden layers of the radial network."""
-    readout_channels: int = 16
+    readout_channels: int = Field(default=16, ge=1)
     """Width of the last readout's hidden layer."""
-    average_neighbors: float | None = None
+    average_neighbors: float | None = Field(default=None, gt=0.0)
     """Average number of neighbors, which sums over neighbors are divided by; None: taken from the training data."""
     interaction: Literal["linear", "density", "nonlinear"] = "linear"
     """Kind of interaction: as in the paper, normalized by a density, or that of the 2025 foundation models."""
@@ -94,35 +95,6 @@ class MACEConfig(ArchitectureConfig):
     """Whether the last readout has a second hidden layer, with biases."""
     couplings: Literal["reduced", "full"] = "reduced"
     """Coupling basis: independent polynomials, or one for each coupling tree."""
-
-
-class LastReadout(nn.Module):
-    """Scalars → hidden → energy with the normalized SiLU (eq. 14, t = T)."""
-
-    def __init__(self, channels: int, hidden: int):
-        super().__init__()
-        self.network = NormalizedMLP((channels, hidden, 1))
-
-    def forward(self, scalars: Tensor) -> Tensor:
-        """`[atoms, channels]` to `[atoms, 1]`."""
-        return self.network(scalars)
-
-
-class DeepReadout(nn.Module):
-    """Scalars → hidden → hidden → energy; the last two layers have biases, zero at first."""
-
-    def __init__(self, channels: int, hidden: int):
-        super().__init__()
-        self.layers = nn.ParameterList(
-            [torch.randn(channels, hidden), torch.randn(hidden, hidden), torch.randn(hidden, 1)]
-        )
-        self.biases = nn.ParameterList([torch.zeros(hidden), torch.zeros(1)])
-
-    def forward(self, scalars: Tensor) -> Tensor:
-        """`[atoms, channels]` to `[atoms, 1]`."""
-        first, middle, last = (w * w.shape[0] ** -0.5 for w in self.layers)
-        hidden = silu(silu(scalars @ first) @ middle + self.biases[0])
-        return hidden @ last + self.biases[1]
 
 
 class Product(nn.Module):
@@ -167,7 +139,9 @@ class MACE(AtomicPotential):
             last = layer == config.layers - 1
             after = scalars if last else hidden
             edge = Irreps.parse(config.edge_irreps) if config.edge_irreps and layer > 0 else before
-            message = Irreps.spherical(config.l_max, channels)
+            # without pseudotensors in the features there are none in the messages
+            natural = all(ir.natural for _, ir in edge)
+            message = (Irreps.spherical if natural else Irreps.both_parities)(config.l_max, channels)
             radial = (config.radial_functions, *config.radial_network)
             shapes = Shapes(before, edge, Irreps.spherical(config.l_max), message, after, count, radial)
             if config.interaction == "nonlinear":
@@ -184,7 +158,8 @@ class MACE(AtomicPotential):
 
     def _readout(self, last: bool, channels: int) -> nn.Module:
         if last and self.config.layers > 1:
-            return (DeepReadout if self.config.deep_readout else LastReadout)(channels, self.config.readout_channels)
+            widths = (channels, self.config.readout_channels)
+            return DeepReadout(*widths) if self.config.deep_readout else NormalizedMLP((*widths, 1))
         return nn.Identity() if self.config.last_readout_only else NormalizedMLP((channels, 1))
 
     def adapt(self, graphs: Sequence[Graph]) -> None:

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adiabat.architectures.equivariant.mace import MACE, DeepReadout, LastReadout, MACEConfig, Product
+from adiabat.architectures.equivariant.mace import MACE, MACEConfig, Product
 from adiabat.errors import CheckpointError
 from adiabat.nn.couplings import polynomials
 from adiabat.nn.equivariant_linear import ElementLinear, EquivariantLinear
 from adiabat.nn.irreps import SCALAR, Irreps
 from adiabat.nn.mace_interactions import Interaction, NonlinearInteraction
-from adiabat.nn.normalized import LayerNormMLP, NormalizedMLP
+from adiabat.nn.normalized import DeepReadout, LayerNormMLP, NormalizedMLP
 from adiabat.potential import Referenced
 from adiabat.pretrained.kit import Imported, Kit
 
@@ -200,12 +200,11 @@ def _fill_readout(readout: torch.nn.Module, weights: Mapping[str, Tensor]) -> No
             _copy(ours, weights[f"{name}.weight"].reshape(ours.shape))
         for ours, name in zip(readout.biases, ("linear_mid", "linear_2"), strict=True):
             _copy(ours, weights[f"{name}.bias"])
-    elif isinstance(readout, LastReadout):
-        for ours, name in zip(readout.network.layers, ("linear_1", "linear_2"), strict=True):
-            _copy(ours, weights[f"{name}.weight"].reshape(ours.shape))
     else:
-        first = cast(NormalizedMLP, readout).layers[0]
-        _copy(first, weights["linear.weight"].reshape(first.shape))
+        layers = cast(NormalizedMLP, readout).layers
+        names = ("linear",) if len(layers) == 1 else ("linear_1", "linear_2")
+        for ours, name in zip(layers, names, strict=True):
+            _copy(ours, weights[f"{name}.weight"].reshape(ours.shape))
 
 
 def _fill_linear(layer: EquivariantLinear, flat: Tensor) -> None:
