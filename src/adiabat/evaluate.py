@@ -72,6 +72,8 @@ def _with_derivatives(potential: Potential, graph: Graph, want: Collection[str],
         positions = graph.system.positions.detach().requires_grad_()
         strain = positions.new_zeros((len(graph.system), 3, 3)).requires_grad_("stress" in want)
         prediction = potential(_strained(graph, positions, strain) if "stress" in want else _at(graph, positions))
+        if prediction.forces is not None and not {"stress", "hessian"} & set(want):  # the model has its own gradient
+            return prediction if create_graph else _detached(prediction)
         inputs = [positions] + ([strain] if "stress" in want else [])
         keep = create_graph or "hessian" in want
         energy = prediction.energy.sum()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
+from typing import Any
 
 from adiabat.errors import ConfigError, did_you_mean
 from adiabat.potential import ArchitectureConfig, Potential
@@ -20,6 +21,7 @@ class Method:
         potential: name of the Potential class on the page; its configuration is `<potential>Config`.
         title: one line for tables.
         paper: DOI.
+        fit: what a run with this method changes in the fitter's defaults.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Method:
     potential: str
     title: str
     paper: str
+    fit: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def potential_class(self) -> type[Potential]:
@@ -49,6 +52,7 @@ METHODS = {
             "BPNN",
             "Behler-Parrinello element networks on symmetry functions",
             "10.1103/PhysRevLett.98.146401",
+            {"optimizer": {"rate": 0.003}, "epochs": 400},
         ),
         Method(
             "schnet",

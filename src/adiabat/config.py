@@ -1,0 +1,206 @@
+"""RunConfig: one typed object from YAML to model to file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, SerializeAsAny, field_validator, model_validator
+
+from adiabat.architectures import METHODS, method
+from adiabat.errors import ConfigError
+from adiabat.fit.gradient import GradientConfig
+from adiabat.fit.kernel import KernelConfig
+from adiabat.potential import ArchitectureConfig
+from adiabat.settings import Settings
+
+FITTERS: dict[str, type[Settings]] = {"gradient": GradientConfig, "kernel": KernelConfig}
+
+
+class SplitConfig(Settings):
+    """How one file is divided."""
+
+    method: Literal["random", "group", "composition", "blocks", "farthest"] = "random"
+    """random; group (frames of equal `key` together); composition; blocks (runs in time); farthest (most diverse)."""
+    train: float | int | None = 0.8
+    """Training part: a fraction, a number of frames, or null for what is left."""
+    valid: float | int | None = 0.1
+    """Validation part."""
+    test: float | int | None = 0.1
+    """Test part."""
+    key: str | None = None
+    """Frame info that groups frames, for `group`."""
+    seed: int = 0
+    """Seed of the random numbers."""
+
+
+class DataConfig(Settings):
+    """Where the data are and what in them is used."""
+
+    file: str | None = None
+    """One file or folder that is split; or give `train`, `valid` and `test`."""
+    train: str | None = None
+    """File of training frames."""
+    valid: str | None = None
+    """File of validation frames."""
+    test: str | None = None
+    """File of test frames; without one, no test errors are reported."""
+    index: str | None = None
+    """Slice of `file` to use, such as ':1000'."""
+    keys: dict[str, str] = {}
+    """Label to the key it has in the file, such as {energy: REF_energy}; found automatically where not given."""
+    units: dict[str, str] = {}
+    """Units of the file where they are not eV and Å, such as {energy: kcal/mol}."""
+    split: SplitConfig = SplitConfig()
+    """How `file` is divided."""
+    reference_energies: Literal["auto", "isolated atoms", "least squares", "none"] | dict[str, float] = "auto"
+    """Energies of the elements to subtract: from isolated atoms, least squares, or given in eV."""
+    scale: float | Literal["auto"] = "auto"
+    """Energy unit of the model's own output, eV; auto takes the root-mean-square force of the training frames."""
+    isolated_atoms: Literal["reference", "train"] = "reference"
+    """Whether frames of one isolated atom serve for reference energies only or are trained on too."""
+    level_of_theory: str = ""
+    """Stated in the checkpoint."""
+    license: str = ""
+    """License of the data, stated in the checkpoint."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DataConfig:
+        if (self.file is None) == (self.train is None):
+            raise ValueError("give either data.file, which is split, or data.train and data.valid")
+        if self.train is not None and self.valid is None:
+            raise ValueError("data.train needs data.valid beside it: validation frames choose the best epoch")
+        return self
+
+
+class RunConfig(Settings):
+    """The whole of a training run."""
+
+    data: DataConfig
+    """Data."""
+    model: SerializeAsAny[ArchitectureConfig]
+    """Architecture: `method` and its options."""
+    fit: SerializeAsAny[Settings]
+    """Options of the fitter that serves the method."""
+    seed: int = 0
+    """Seed of initial weights and batch order."""
+    dtype: Literal["float32", "float64"] = "float32"
+    """Number type of the model; energies are summed in float64 either way, kernel models always use float64."""
+    device: str = "cpu"
+    """Device, such as cpu or cuda."""
+    output: str = "run"
+    """Folder for model.adiabat, metrics.json, log.jsonl, receipt.json and config.yaml."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        data = dict(data)
+        model = data.get("model")
+        name = model.get("method") if isinstance(model, Mapping) else getattr(model, "method", None)
+        if name is None:
+            raise ValueError(f"model.method is missing: choose of {', '.join(METHODS)}")
+        page = method(name)
+        if isinstance(model, Mapping):
+            data["model"] = page.config_class.model_validate(dict(model))
+        fit = data.get("fit") or {}
+        if isinstance(fit, Mapping):
+            data["fit"] = FITTERS[page.potential_class.fitter].model_validate(merged(page.fit, fit))
+        return data
+
+    @field_validator("fit")
+    @classmethod
+    def _consistent(cls, fit: Settings) -> Settings:
+        check = getattr(fit, "check", None)
+        if check is not None:
+            check()
+        return fit
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested dictionaries, the second over the first."""
+    out = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(out.get(key), Mapping)
+        out[key] = merged(out[key], value) if both else value
+    return out
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Reads a YAML file, applies `key=value` overrides (dotted keys, YAML values) and checks everything.
+
+    Raises ConfigError in a sentence that names the file, the key and the likely fix.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise ConfigError(f"there is no configuration file {path}: `adiabat template METHOD` writes one.")
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} holds {type(data).__name__}, not a mapping of options.")
+    for text in overrides:
+        data = merged(data, _override(text))
+    return RunConfig.parse(data)
+
+
+def _override(text: str) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"'{text}' is not an override: write key=value, such as fit.epochs=100.")
+    nested: Any = yaml.safe_load(value)
+    for part in reversed(key.split(".")):
+        nested = {part: nested}
+    return nested
+
+
+def schema(name: str) -> dict[str, Any]:
+    """JSON schema of a run with this method."""
+    page = method(name)
+    out = RunConfig.model_json_schema()
+    definitions = out.setdefault("$defs", {})
+    for field, kind in (("model", page.config_class), ("fit", FITTERS[page.potential_class.fitter])):
+        own = kind.model_json_schema()
+        definitions.update(own.pop("$defs", {}))
+        out["properties"][field] = own
+    return out
+
+
+def template(name: str, file: str = "data.extxyz") -> str:
+    """A commented YAML of a run with this method: every option with its default and help text."""
+    page = method(name)
+    fit = FITTERS[page.potential_class.fitter].model_validate(dict(page.fit))
+    run = RunConfig(data=DataConfig(file=file), model=page.config_class(), fit=fit, output=f"run-{name}")  # type: ignore[call-arg]
+    return f"# {page.title} (doi:{page.paper})\n" + "\n".join(_lines(run, 0)) + "\n"
+
+
+def _lines(settings: BaseModel, depth: int) -> list[str]:
+    lines, pad = [], "  " * depth
+    for name, info in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if info.description:
+            lines.append(f"{pad}# {' '.join(info.description.split())}")
+        if isinstance(value, BaseModel):
+            lines.append(f"{pad}{name}:")
+            lines += _lines(value, depth + 1) or [f"{pad}  {{}}"]
+        else:
+            lines.append(f"{pad}{name}: {json.dumps(_plain(value), ensure_ascii=False)}")
+    return lines
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def to_yaml(run: RunConfig) -> str:
+    """The complete configuration, defaults included, as YAML that gives the same run."""
+    return yaml.safe_dump(run.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
