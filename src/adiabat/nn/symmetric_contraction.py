@@ -51,14 +51,17 @@ class SymmetricContraction(ConstantModule):
 
     def _lay_out(self, components: int, tables: list[list[Polynomials]]) -> None:
         """Fixes the order of the monomials and registers factors and coefficients."""
-        parities = [out.parity for out in self.outputs]
+        self.parities = sorted({out.parity for out in self.outputs})
         needed: list[dict[int, set[Monomial]]] = []
         for order in range(self.correlation):
-            groups: dict[int, set[Monomial]] = {parity: set() for parity in sorted(set(parities))}
-            for parity, row in zip(parities, tables, strict=True):
-                groups[parity].update(row[order].monomials)
+            groups: dict[int, set[Monomial]] = {parity: set() for parity in self.parities}
+            for out, row in zip(self.outputs, tables, strict=True):
+                groups[out.parity].update(row[order].monomials)
             needed.append(groups)
-        lists, self.ranges = _monomials(components, needed)
+        lists, ranges = _monomials(components, needed)
+        # how many monomials each parity has, then how many are factors only
+        ends = [[part.stop - part.start for part in where.values()] for where in ranges]
+        self.sizes = [[*parts, len(full) - sum(parts)] for full, parts in zip(lists, ends, strict=True)]
         for order in range(2, self.correlation + 1):
             rows = {m: k for k, m in enumerate(lists[order - 2])}
             first, second = _factors(lists[order - 1], rows)
@@ -66,7 +69,7 @@ class SymmetricContraction(ConstantModule):
             self.register_buffer(f"second{order}", torch.tensor(second, dtype=torch.int64), persistent=False)
         self.monomials: list[list[list[Monomial]]] = []
         for place, row in enumerate(tables):
-            parts = [self.ranges[order][parities[place]] for order in range(self.correlation)]
+            parts = [where[self.outputs[place].parity] for where in ranges]
             self.monomials.append([lists[order][part] for order, part in enumerate(parts)])
             for order, table in enumerate(row, start=1):
                 own = {m: k for k, m in enumerate(self.monomials[place][order - 1])}
@@ -109,16 +112,18 @@ class SymmetricContraction(ConstantModule):
         atoms = len(element)
         # components first: rows are then long and contiguous, for gathering as for the matrix product
         single = torch.cat(list(features), dim=1).transpose(0, 1).flatten(1)
-        powers = [single]
+        power, powers = single, [dict.fromkeys(self.parities, single)]
         for order in range(2, self.correlation + 1):
             first, second = self.get_buffer(f"first{order}"), self.get_buffer(f"second{order}")
-            powers.append(powers[-1].index_select(0, first) * single.index_select(0, second))
+            power = power.index_select(0, first) * single.index_select(0, second)
+            # taken apart at once: slice by slice, the backward pass would fill a tensor of the whole size for each
+            powers.append(dict(zip(self.parities, power.split(self.sizes[order - 1]), strict=False)))
         made = []
         for place, (out, weights) in enumerate(zip(self.outputs, self.weights, strict=True)):
             coupled = torch.cat(
                 [
-                    self.get_buffer(f"coupling{place}_{order}") @ power[self.ranges[order - 1][out.parity]]
-                    for order, power in enumerate(powers, start=1)
+                    self.get_buffer(f"coupling{place}_{order}") @ parts[out.parity]
+                    for order, parts in enumerate(powers, start=1)
                 ]
             )
             own = weights if self.shared else weights.index_select(0, element)

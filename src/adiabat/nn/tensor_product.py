@@ -72,17 +72,16 @@ class NeighborTensorProduct(ConstantModule):
         edges = irreps_edge.slices()
         blocks: list[np.ndarray] = []
         terms = []
-        self.paths: list[list[tuple[int, slice]]] = []  # for each l₃: which feature, which columns of the couplings
+        self.paths: list[list[tuple[int, int]]] = []  # for each l₃: which feature, how many columns of the couplings
         for _, out in irreps_out:
-            own: list[tuple[int, slice]] = []
+            own: list[tuple[int, int]] = []
             for source, (_, left) in enumerate(irreps_in):
                 for (_, right), place in zip(irreps_edge, edges, strict=True):
                     if out not in left * right:
                         continue
                     table = np.zeros((irreps_edge.dim, left.dim * out.dim))
                     table[place] = coupling(left.l, right.l, out.l).transpose(1, 0, 2).reshape(right.dim, -1)
-                    start = sum(b.shape[1] for b in blocks)
-                    own.append((source, slice(start, start + table.shape[1])))
+                    own.append((source, table.shape[1]))
                     blocks.append(table)
             if own:
                 self.paths.append(own)
@@ -105,15 +104,16 @@ class NeighborTensorProduct(ConstantModule):
             hood: where the slots of each atom are.
         """
         rows = [x.index_select(0, hood.neighbors) for x in features]
-        coupled = harmonics @ self.couplings
-        radial = weights.view(-1, self.path_count, 1, self.channels)
+        # taken apart at once: slice by slice, the backward pass would fill a tensor of the whole size for each
+        radial = weights.view(-1, self.path_count, 1, self.channels).unbind(1)
+        coupled = (harmonics @ self.couplings).split([size for own in self.paths for _, size in own], dim=1)
         made, path = [], 0
         for own, (_, out) in zip(self.paths, self.irreps_out, strict=True):
             sums = []
-            for source, columns in own:
+            for source, _ in own:
                 size = rows[source].shape[1]
-                left = coupled[:, columns].reshape(hood.atoms, hood.width * size, out.dim)
-                right = (rows[source] * radial[:, path]).view(hood.atoms, hood.width * size, self.channels)
+                left = coupled[path].reshape(hood.atoms, hood.width * size, out.dim)
+                right = (rows[source] * radial[path]).view(hood.atoms, hood.width * size, self.channels)
                 sums.append(torch.bmm(left.transpose(1, 2), right))
                 path += 1
             made.append(torch.cat(sums, dim=-1))
