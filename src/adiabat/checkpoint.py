@@ -1,6 +1,6 @@
-"""Checkpoints: one safetensors file with a JSON header and a SHA-256. Loading never executes code.
+"""Checkpoints: one archive (safetensors, JSON header, SHA-256) a model. Loading never executes code.
 
-The header is the value of `adiabat` in the safetensors metadata:
+The header:
 
 | key | content |
 |---|---|
@@ -11,35 +11,30 @@ The header is the value of `adiabat` in the safetensors metadata:
 | dtype | number type of the parameters |
 | info | DataInfo |
 | metrics, license, created | as given |
-
-`sha256` beside it covers the header and every tensor's name, type, shape and bytes.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from adiabat import __version__
 from adiabat.architectures import build, method
+from adiabat.archive import read_archive, write_archive
 from adiabat.data.info import DataInfo
 from adiabat.errors import CheckpointError, ConfigError
-from adiabat.files import write_atomically
-from adiabat.potential import Potential, Referenced
+from adiabat.potential import ArchitectureConfig, Potential, Referenced
 
 VERSION = 1
-# version -> function that turns a header of that version into the next; old files are upgraded step by step
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+Content = tuple[dict[str, Tensor], dict[str, Any]]
+# version -> function that turns tensors and header of that version into the next one's; old files climb step by step
+UPGRADES: dict[int, Callable[[dict[str, Tensor], dict[str, Any]], Content]] = {}
 _DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -78,8 +73,7 @@ def save(
         "license": license,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    tensors = {k: v.detach().cpu().contiguous().clone() for k, v in potential.state_dict().items()}
-    write_tensors(Path(path), tensors, header)
+    write_archive(Path(path), potential.state_dict(), header)
     return Path(path)
 
 
@@ -89,25 +83,35 @@ def load(path: str | Path) -> Loaded:
     Raises CheckpointError if the file is damaged (truncated, flipped bits), foreign, or newer than this package.
     """
     path = Path(path)
-    tensors, header = read_tensors(path)
-    header = upgrade(header, path)
+    tensors, header = upgrade(*read_archive(path), path)
     try:
         page = method(header["method"])
-        potential: Potential = build(page.config_class.parse(header["config"]), header["elements"])
-    except (ConfigError, KeyError) as error:
-        raise CheckpointError(f"{path} cannot be rebuilt: {error}") from None
-    potential = potential.to(_DTYPES[header["dtype"]])
-    if header["referenced"]:
-        potential = Referenced(potential)
-    try:
+        potential = fresh(page.config_class.parse(header["config"]), header["elements"])
+        potential = potential.to(_DTYPES[header["dtype"]])
+        if header["referenced"]:
+            potential = Referenced(potential)
         potential.load_arrays(tensors)
-    except (RuntimeError, KeyError) as error:
+        info = DataInfo.parse(header["info"])
+    except (ConfigError, RuntimeError, KeyError) as error:
         raise CheckpointError(f"{path} does not fit its own configuration: {error}") from None
-    return Loaded(potential, DataInfo.parse(header["info"]), header["metrics"], header)
+    return Loaded(potential, info, header["metrics"], header)
 
 
-def upgrade(header: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Brings an older header to the present layout."""
+def fresh(config: ArchitectureConfig, elements: Iterable[int]) -> Potential:
+    """A new potential whose constants are computed in float64, whatever torch's default type is.
+
+    A model trained in float32 is cast afterwards, so that a loaded one has the very same constants.
+    """
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        return build(config, elements)
+    finally:
+        torch.set_default_dtype(before)
+
+
+def upgrade(tensors: dict[str, Tensor], header: dict[str, Any], path: Path) -> Content:
+    """Brings the content of an older file to the present layout."""
     version = header.get("version")
     if not isinstance(version, int) or version > VERSION:
         raise CheckpointError(
@@ -117,43 +121,6 @@ def upgrade(header: dict[str, Any], path: Path) -> dict[str, Any]:
     while version < VERSION:
         if version not in UPGRADES:
             raise CheckpointError(f"{path} has checkpoint version {version}, which can no longer be read.")
-        header = UPGRADES[version](header)
-        version = header["version"]
-    return header
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    """One safetensors file with a JSON header and the SHA-256 of both."""
-    text = json.dumps(header, sort_keys=True)
-    metadata = {"adiabat": text, "sha256": _digest(tensors, text)}
-    payload = to_bytes(dict(tensors), metadata)
-    write_atomically(path, lambda file: file.write(payload))
-
-
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and header of a file that `write_tensors` wrote."""
-    if not path.exists():
-        raise CheckpointError(f"there is no file {path}.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError, OSError) as error:
-        raise CheckpointError(
-            f"{path} is not a readable adiabat checkpoint ({error}): it is truncated, damaged or of another kind"
-            " (pickles are never read)."
-        ) from None
-    if "adiabat" not in metadata:
-        raise CheckpointError(f"{path} is a safetensors file of another program: it has no adiabat header.")
-    if metadata.get("sha256") != _digest(tensors, metadata["adiabat"]):
-        raise CheckpointError(f"{path} is damaged: its SHA-256 does not match its content. Copy it again.")
-    return tensors, json.loads(metadata["adiabat"])
-
-
-def _digest(tensors: Mapping[str, Tensor], header: str) -> str:
-    digest = hashlib.sha256(header.encode())
-    for name in sorted(tensors):
-        tensor = tensors[name].contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
-    return digest.hexdigest()
+        tensors, header = UPGRADES[version](tensors, header)
+        version += 1
+    return tensors, header | {"version": VERSION}

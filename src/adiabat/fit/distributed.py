@@ -1,5 +1,6 @@
 """Several processes started by `torchrun`: each takes its share of every batch, gradients are summed.
 
+`fit.batch_size` is that of the whole run: the steps are the same however many processes there are.
 Losses are sums over components divided by the global count, so two processes with half a batch each give the same
 step as one process with the whole batch.
 """
@@ -48,6 +49,12 @@ class World:
         for parameter in with_gradient:
             parameter.grad = flat[start : start + parameter.numel()].reshape(parameter.shape).clone()
             start += parameter.numel()
+
+    def copy_from_leader(self, model: nn.Module) -> None:
+        """Gives every process the leader's weights and buffers."""
+        if self.size > 1:
+            for tensor in model.state_dict().values():
+                dist.broadcast(tensor, 0)
 
     def wait(self) -> None:
         """Until every process is here."""

@@ -10,88 +10,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from adiabat.data.dataset import Dataset
 from adiabat.data.frame import Batch
 from adiabat.data.loader import Loader
 from adiabat.errors import ConfigError, FitError
-from adiabat.fit.batches import source
+from adiabat.fit.batches import labeled, source
 from adiabat.fit.distributed import World, world
 from adiabat.fit.ema import MovingAverage
 from adiabat.fit.log import FitLog
-from adiabat.fit.losses import LossConfig, Term, loss_sums, residual
-from adiabat.fit.optimizers import OptimizerConfig
+from adiabat.fit.losses import Term, loss_sums
+from adiabat.fit.measures import Errors
+from adiabat.fit.options import GradientConfig, StageTwo
 from adiabat.fit.progress import FitProgress
-from adiabat.fit.receipt import check_labels
+from adiabat.fit.receipt import check_labels, group_weights
 from adiabat.fit.result import FitResult
-from adiabat.fit.schedules import Schedule, ScheduleConfig
+from adiabat.fit.schedules import Schedule
 from adiabat.fit.state import load_state, random_state, restore_random_state, save_state
 from adiabat.potential import Potential
-from adiabat.settings import Settings
 
-
-class StageTwo(Settings):
-    """A second stage with other weights and a lower rate, as in MACE's training."""
-
-    start: int = Field(ge=1)
-    """Epoch (from 1) after which the second stage begins."""
-    loss: LossConfig = LossConfig(energy=Term(weight=1000.0), forces=Term(weight=100.0))
-    """Weights of the second stage."""
-    rate: float = Field(default=0.001, gt=0.0)
-    """Learning rate of the second stage."""
-
-
-class GradientConfig(Settings):
-    """Options of the gradient fitter."""
-
-    epochs: int = Field(default=200, ge=1)
-    """Passes over the training frames."""
-    batch_size: int | None = Field(default=5, ge=1)
-    """Frames per step; set it to null and give `max_atoms` to batch by atoms."""
-    max_atoms: int | None = Field(default=None, ge=1)
-    """Largest number of atoms per step."""
-    valid_batch_size: int = Field(default=50, ge=1)
-    """Frames evaluated together in validation."""
-    loss: LossConfig = LossConfig()
-    """Weights of energy, forces, stress and further labels."""
-    optimizer: OptimizerConfig = OptimizerConfig()
-    """How weights are changed."""
-    schedule: ScheduleConfig = ScheduleConfig()
-    """How the learning rate changes."""
-    stage_two: StageTwo | None = None
-    """Other weights and rate for the last epochs."""
-    ema_decay: float | None = Field(default=0.99, gt=0.0, lt=1.0)
-    """Decay of the moving average of the weights, which is validated and returned; null for none."""
-    clip: float | None = Field(default=10.0, gt=0.0)
-    """Largest norm of the gradient; null for none."""
-    patience: int | None = Field(default=None, ge=1)
-    """Stop after this many epochs without a better validation loss; null for never."""
-    group_key: str = "config_type"
-    """Frame info that `group_weights` refers to."""
-    group_weights: dict[str, float] = {}
-    """Weight in the loss of frames whose `group_key` has this value; others weigh 1."""
-    save_every: int = Field(default=1, ge=1)
-    """Epochs between saved states: what a crash may lose."""
-    tensorboard: bool = False
-    """Write TensorBoard events too."""
-
-    def check(self) -> None:
-        """Raises ConfigError for options that contradict each other or have no effect."""
-        if (self.batch_size is None) == (self.max_atoms is None):
-            raise ConfigError("give either fit.batch_size or fit.max_atoms, and set the other to null.")
-        if not self.loss.terms:
-            raise ConfigError("every weight of fit.loss is 0, so there is nothing to fit: give one at least.")
-        if self.stage_two is not None and self.stage_two.start >= self.epochs:
-            raise ConfigError(
-                f"fit.stage_two starts after epoch {self.stage_two.start} of {self.epochs} and would have no effect:"
-                " start it earlier or leave it out."
-            )
-        if self.schedule.warmup >= self.epochs:
-            raise ConfigError(
-                f"fit.schedule.warmup of {self.schedule.warmup} epochs does not end within {self.epochs}."
-            )
+STATE = "state.safetensors"
+_FREE_TO_CHANGE = ("epochs", "tensorboard", "patience", "save_every", "valid_batch_size")
 
 
 class GradientFitter:
@@ -105,6 +45,9 @@ class GradientFitter:
         seed: of the batch order.
         folder: where `state.safetensors` and `log.jsonl` go; None for neither.
         show: show progress.
+        identity: hash of the data, by which a resumed run knows that they are the same.
+
+    Raises ConfigError or FitError for options and labels that would have no effect.
     """
 
     def __init__(
@@ -117,38 +60,30 @@ class GradientFitter:
         seed: int = 0,
         folder: Path | None = None,
         show: bool = False,
+        identity: str = "",
     ):
         config.check()
         self.potential = potential
         self.config = config
         self.folder = folder
         self.show = show
+        self.identity = identity
         self.world: World = world()
-        self.device = potential.device
         later = {} if config.stage_two is None else config.stage_two.loss.terms
         self.labels = tuple(dict.fromkeys([*config.loss.terms, *later]))
-        self.receipt = check_labels(potential, train, self.labels)
-        self._weights = self._frame_weights(train)
-        common = {"labels": self.labels, "dtype": potential.dtype}
-        loader = Loader(
-            train,
-            potential.cutoff,
-            batch_size=config.batch_size,
-            max_atoms=config.max_atoms,
-            shuffle=True,
-            seed=seed,
-            rank=self.world.rank,
-            world=self.world.size,
-            **common,
-        )
-        self.train = source(potential, loader, self.device)
-        self.valid = source(
-            potential, Loader(valid, potential.cutoff, batch_size=config.valid_batch_size, **common), self.device
-        )
-        self.parameters = [p for p in potential.parameters() if p.requires_grad]
-        if not self.parameters:
+        self.receipt = check_labels(potential, train, valid, self.labels)
+        self._weights = group_weights(train, config.group_key, config.group_weights)
+        common: dict[str, Any] = {"labels": self.labels, "dtype": potential.dtype}
+        batching: dict[str, Any] = {"batch_size": config.batch_size, "max_atoms": config.max_atoms}
+        loader = Loader(train, potential.cutoff, shuffle=True, seed=seed, **batching, **common)
+        self.train = source(potential, loader, self.world)
+        loader = Loader(valid, potential.cutoff, batch_size=config.valid_batch_size, **common)
+        self.valid = source(potential, loader, World())
+        named = [(name, p) for name, p in potential.named_parameters() if p.requires_grad]
+        if not named:
             raise FitError("the potential has no parameters to fit.")
-        self.optimizer = config.optimizer.build(self.parameters)
+        self.parameters = [p for _, p in named]
+        self.optimizer = config.optimizer.build(named)
         self.schedule = Schedule(config.schedule, config.epochs)
         self.average = None if config.ema_decay is None else MovingAverage(potential, config.ema_decay)
         self.history: list[dict[str, Any]] = []
@@ -161,51 +96,49 @@ class GradientFitter:
         Raises FitError if the loss is not a number; the state saved before stays.
         """
         start = time.monotonic()
+        self.world.copy_from_leader(self.potential)
         if resume:
             self._resume()
-        done = len(self.history)
-        leader = self.world.leader
+        else:
+            self._save()
+        done, leader = len(self.history), self.world.leader
         log = FitLog(self.folder if leader else None, self.history, self.config.tensorboard and leader)
         progress = FitProgress(self.config.epochs, done, self.show and leader)
         stopped = "all epochs done"
         try:
             for epoch in range(done, self.config.epochs):
-                row = self._epoch(epoch)
-                log.row(row)
-                progress.epoch(row)
-                if leader and self.folder and ((epoch + 1) % self.config.save_every == 0):
-                    save_state(self.folder / "state.safetensors", self._state())
-                if self._out_of_patience(epoch):
+                if self._out_of_patience():
                     stopped = f"no better validation loss for {self.config.patience} epochs"
                     break
+                row = self._epoch(epoch)
+                # first the state, then the log: a resumed run rewrites the log from the state
+                if (epoch + 1) % self.config.save_every == 0 or epoch + 1 == self.config.epochs:
+                    self._save()
+                log.row(row)
+                progress.epoch(row)
         finally:
             progress.close()
             log.close()
         if self.best_weights:
             self.potential.load_state_dict(self.best_weights, strict=False)
+        self.potential.eval()
         seconds = time.monotonic() - start
         return FitResult(self.history, self.best, len(self.history), seconds, self._full_receipt(), stopped)
 
     def _epoch(self, epoch: int) -> dict[str, Any]:
         began = time.monotonic()
-        second = self.config.stage_two
-        in_second = second is not None and epoch >= second.start
-        terms = (second.loss if in_second else self.config.loss).terms  # type: ignore[union-attr]
-        if in_second and epoch == second.start:  # type: ignore[union-attr]
-            # losses of the two stages cannot be compared: the best epoch is chosen anew
-            self.best = {"valid_loss": math.inf, "epoch": epoch}
-            self.schedule.state["best"] = math.inf
-        base = second.rate if in_second else self.config.optimizer.rate  # type: ignore[union-attr]
+        terms, base = self._stage(epoch)
         self.potential.train()
-        errors, rate = Errors(), base
-        steps = len(self.train.loader.batches(epoch))
+        errors, rate, steps = Errors(terms), base, self.train.steps(epoch)
         for step, batch in enumerate(self.train.batches(epoch)):
             rate = base * self.schedule.factor(epoch, (step + 1) / steps)
             self._step(batch, terms, rate, errors, epoch)
-        row: dict[str, Any] = {"epoch": epoch + 1, "rate": rate, "stage": 2 if in_second else 1}
+        row: dict[str, Any] = {"epoch": epoch + 1, "rate": rate, "stage": 1 if terms is self._first else 2}
         row |= errors.summary("train", self.world)
         row |= self._validate(terms)
         row["seconds"] = time.monotonic() - began
+        if not math.isfinite(row["valid_loss"]):
+            raise FitError(self._broken("validation loss", row["valid_loss"], epoch))
         self.schedule.after(row["valid_loss"])
         self.history.append(row)
         if row["valid_loss"] < self.best["valid_loss"]:
@@ -214,89 +147,100 @@ class GradientFitter:
                 self.best_weights = {k: p.detach().clone() for k, p in self.potential.named_parameters()}
         return row
 
-    def _step(self, batch: Batch, terms: Mapping[str, Term], rate: float, errors: Errors, epoch: int) -> None:
+    def _stage(self, epoch: int) -> tuple[Mapping[str, Term], float]:
+        """Terms of the loss and learning rate of an epoch."""
+        second = self.config.stage_two
+        self._first = self.config.loss.terms
+        if second is None or epoch < second.start:
+            return self._first, self.config.optimizer.rate
+        if epoch == second.start:
+            # losses of the two stages cannot be compared: the best epoch is chosen anew
+            self.best = {"valid_loss": math.inf, "epoch": epoch}
+            self.schedule.state["best"] = math.inf
+        return second.loss.terms, second.rate
+
+    def _step(self, batch: Batch | None, terms: Mapping[str, Term], rate: float, errors: Errors, epoch: int) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        weights = self._weights[list(batch.indices)].to(self.device) if self._weights is not None else None
-        first = True
+        losses: list[float] = []
 
-        def closure() -> Tensor:
-            nonlocal first
+        def closure() -> float:
             self.optimizer.zero_grad()
-            prediction = self.train.predict(batch, tuple(terms), training=True)
-            total = self._total(loss_sums(prediction, batch, terms, weights), terms)
-            total.backward()
-            self.world.sum_gradients(self.parameters)
-            if first:
-                errors.add(prediction, batch, terms)
-                errors.loss(total)
-                first = False
+            loss = self._backward(batch, terms, errors if not losses else None)
+            losses.append(loss)
             if self.config.clip is not None:
                 torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
-            return total.detach()
+            return loss
 
-        loss = self.optimizer.step(closure)
-        if not math.isfinite(float(loss)):  # type: ignore[arg-type]
-            raise FitError(
-                f"the loss is {float(loss)} in epoch {epoch + 1}: lower fit.optimizer.rate, or lint the data"  # type: ignore[arg-type]
-                " for outliers. The state of the last finished epoch is kept."
-            )
+        self.optimizer.step(closure)
+        if not math.isfinite(losses[0]):
+            raise FitError(self._broken("loss", losses[0], epoch))
+        errors.loss(losses[0])
         if self.average is not None:
             self.average.update(self.potential)
 
-    def _total(self, sums: Mapping[str, tuple[Tensor, Tensor]], terms: Mapping[str, Term]) -> Tensor:
-        counts = self.world.sum(torch.stack([sums[name][1] for name in terms]))
-        total = next(iter(sums.values()))[0].new_zeros(())
-        for k, name in enumerate(terms):
-            total = total + terms[name].weight * sums[name][0] / counts[k].clamp_min(1.0)
-        return total
+    def _backward(self, batch: Batch | None, terms: Mapping[str, Term], errors: Errors | None) -> float:
+        """Gradients of the whole batch's loss on every process; returns that loss."""
+        sums: dict[str, tuple[Tensor, Tensor]] = {}
+        if batch is not None:
+            prediction = self.train.predict(batch, labeled(batch, terms), training=True)
+            weights = (
+                None
+                if self._weights is None
+                else self._weights[list(batch.indices)].to(batch.graph.system.positions.device)
+            )
+            sums = loss_sums(prediction, batch, terms, weights)
+            if errors is not None:
+                errors.add(prediction, batch)
+        none = self.parameters[0].new_zeros((), dtype=torch.float64)
+        counts = self.world.sum(torch.stack([sums[name][1] if name in sums else none for name in terms]))
+        total = none
+        for k, (name, term) in enumerate(terms.items()):
+            if name in sums:
+                total = total + term.weight * sums[name][0] / counts[k]
+        if total.requires_grad:
+            total.backward()
+        self.world.sum_gradients(self.parameters)
+        return float(self.world.sum(total.detach()))
 
     def _validate(self, terms: Mapping[str, Term]) -> dict[str, Any]:
         """Every process validates everything, so that all take the same decisions without messages."""
         self.potential.eval()
-        errors, sums = Errors(), dict.fromkeys(terms, 0.0)
-        counts = dict.fromkeys(terms, 0.0)
+        errors, sums, counts = Errors(terms), dict.fromkeys(terms, 0.0), dict.fromkeys(terms, 0.0)
         with self._averaged():
             for batch in self.valid.batches(0):
-                prediction = self.valid.predict(batch, tuple(terms), training=False)
-                errors.add(prediction, batch, terms)
+                assert batch is not None
+                prediction = self.valid.predict(batch, labeled(batch, terms), training=False)
+                errors.add(prediction, batch)
                 for name, (part, count) in loss_sums(prediction, batch, terms).items():
                     sums[name] += float(part)
                     counts[name] += float(count)
-        missing = [name for name in terms if counts[name] == 0]
-        if missing:
-            raise FitError(f"no validation frame has the label {', '.join(missing)}: choose another split.")
         total = sum(terms[name].weight * sums[name] / counts[name] for name in terms)
         return {"valid_loss": total, **errors.summary("valid", World())}
 
     def _averaged(self) -> Any:
         return self.average.applied(self.potential) if self.average is not None else nullcontext()
 
-    def _out_of_patience(self, epoch: int) -> bool:
+    def _out_of_patience(self) -> bool:
         patience = self.config.patience
-        return patience is not None and epoch + 1 - self.best["epoch"] >= patience
+        return patience is not None and len(self.history) - self.best["epoch"] >= patience
 
-    def _frame_weights(self, train: Dataset) -> Tensor | None:
-        config = self.config
-        if not config.group_weights:
-            return None
-        groups = [str(frame.info.get(config.group_key, "")) for frame in train]
-        absent = sorted(set(config.group_weights) - set(groups))
-        if absent:
-            raise FitError(
-                f"fit.group_weights names {', '.join(absent)}, which no training frame has as {config.group_key}"
-                f" (found: {', '.join(sorted(set(groups)))})."
-            )
-        return torch.tensor([config.group_weights.get(g, 1.0) for g in groups], dtype=torch.float64)
+    def _broken(self, what: str, value: float, epoch: int) -> str:
+        kept = "" if self.folder is None else f" The state after epoch {len(self.history)} is kept in {self.folder}."
+        where = f"the {what} is {value} in epoch {epoch + 1}"
+        return f"{where}: lower fit.optimizer.rate, or lint the data for outliers.{kept}"
 
     def _full_receipt(self) -> dict[str, Any]:
         flags = self.config.model_dump(mode="json")
         return {**self.receipt, "processes": self.world.size, "dtype": str(self.potential.dtype), "options": flags}
 
-    def _state(self) -> dict[str, Any]:
+    def _save(self) -> None:
+        if self.folder is None or not self.world.leader:
+            return
         average = None if self.average is None else {"steps": self.average.steps, "shadow": self.average.shadow}
-        return {
+        state = {
             "config": self.config.model_dump(mode="json"),
+            "identity": self.identity,
             "weights": dict(self.potential.state_dict()),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state,
@@ -304,66 +248,32 @@ class GradientFitter:
             "best": self.best,
             "best_weights": self.best_weights,
             "history": self.history,
-            "random": random_state(),
+            "random": random_state(self.potential.device),
         }
+        save_state(self.folder / STATE, state)
 
     def _resume(self) -> None:
         if self.folder is None:
             raise ConfigError("resume needs the folder of the interrupted run.")
-        state = load_state(self.folder / "state.safetensors")
+        state = load_state(self.folder / STATE)
         ours, theirs = self.config.model_dump(mode="json"), dict(state["config"])
-        changed = sorted(
-            k for k in ours if ours[k] != theirs.get(k) and k not in ("epochs", "tensorboard", "patience")
-        )
+        changed = sorted(k for k in ours if ours[k] != theirs.get(k) and k not in _FREE_TO_CHANGE)
         if changed:
             raise ConfigError(
                 f"the run to resume had another fit.{', fit.'.join(changed)}: keep the options, or start a new run."
             )
+        if state["identity"] != self.identity:
+            raise ConfigError("the run to resume had other data: restore them, or start a new run.")
+        device = self.potential.device
         self.potential.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.state = state["schedule"]
         if self.average is not None:
             self.average.steps = state["average"]["steps"]
-            self.average.shadow = {k: v.to(self.device) for k, v in state["average"]["shadow"].items()}
-        self.best, self.best_weights, self.history = state["best"], state["best_weights"], state["history"]
-        restore_random_state(state["random"])
-
-
-class Errors:
-    """Mean absolute and root-mean-square errors in users' units, summed over batches."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._loss: list[Tensor] = []
-
-    @torch.no_grad()
-    def add(self, prediction: Any, batch: Batch, names: Mapping[str, Any]) -> None:
-        """Takes in a batch."""
-        for name in names:
-            difference, index = residual(name, prediction, batch)
-            key = name
-            if name == "energy":
-                difference, key = difference / batch.graph.system.atom_counts[index], "energy_per_atom"
-            flat = difference.detach().reshape(-1)
-            row = torch.stack([flat.abs().sum(), flat.square().sum(), flat.new_tensor(float(len(flat)))])
-            self._sums[key] = self._sums[key] + row if key in self._sums else row
-
-    def loss(self, value: Tensor) -> None:
-        """Takes in the loss of a step."""
-        self._loss.append(value.detach().double())
-
-    def summary(self, part: str, group: World) -> dict[str, float]:
-        """`<part>_<label>_mae`, `..._rmse` in eV, Å and e; energies per atom."""
-        out: dict[str, float] = {}
-        if self._loss:
-            out[f"{part}_loss"] = float(group.sum(torch.stack(self._loss).mean()))
-        for key, sums in self._sums.items():
-            absolute, square, count = group.sum(sums).tolist()
-            name, suffix = (key.removesuffix("_per_atom"), "_per_atom") if key == "energy_per_atom" else (key, "")
-            if count:
-                out[f"{part}_{name}_mae{suffix}"] = absolute / count
-                out[f"{part}_{name}_rmse{suffix}"] = math.sqrt(square / count)
-        return out
+            self.average.shadow = {k: v.to(device) for k, v in state["average"]["shadow"].items()}
+        self.best, self.history = state["best"], state["history"]
+        self.best_weights = {k: v.to(device) for k, v in state["best_weights"].items()}
+        restore_random_state(state["random"], device)
 
 
 __all__ = ["Errors", "GradientConfig", "GradientFitter", "StageTwo"]

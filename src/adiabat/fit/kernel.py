@@ -76,7 +76,7 @@ class KernelFitter:
         self.config = config
         self.show = show
         self.constrained = bool(potential.config.energy_constraints)
-        self.receipt = check_labels(potential, train, ("forces", "energy"))
+        self.receipt = check_labels(potential, train, valid, ("forces", "energy"))
         self._train = [train[i] for i in range(len(train))]
         lacking = [i for i, f in enumerate(self._train) if not {"forces", "energy"} <= set(f.labels)]
         if lacking:

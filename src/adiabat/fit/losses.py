@@ -16,10 +16,10 @@ total = Σ weight · mean(kind(residual)). With `mse`, energy per atom this is M
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from adiabat.data.frame import LABELS, PER_ATOM, Batch
@@ -28,16 +28,27 @@ from adiabat.settings import Settings
 
 
 class Term(Settings):
-    """One label's part of the loss."""
+    """One label's part of the loss. A plain number stands for its weight."""
 
     weight: float = Field(default=0.0, ge=0.0)
     """Weight of the term; 0 leaves the label out."""
     kind: Literal["mse", "mae", "huber"] = "mse"
     """Square, absolute value, or Huber's function of the residual."""
     delta: float = Field(default=0.01, gt=0.0)
-    """Residual at which Huber's function turns linear, in the label's unit."""
+    """Residual at which Huber's function turns linear, in the label's unit (huber)."""
     per_atom: bool = True
-    """Divide energy residuals by the number of atoms."""
+    """Divide energy residuals by the number of atoms (energy)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _number(cls, data: Any) -> Any:
+        return {"weight": data} if isinstance(data, int | float) and not isinstance(data, bool) else data
+
+    @model_validator(mode="after")
+    def _effective(self) -> Self:
+        if self.kind != "huber" and self.delta != type(self).model_fields["delta"].default:
+            raise ValueError(f"delta = {self.delta} has no effect with kind {self.kind}: set kind to huber")
+        return self
 
 
 class LossConfig(Settings):
@@ -55,6 +66,13 @@ class LossConfig(Settings):
     """Dipole moment, e·Å."""
     magnetic_moments: Term = Term()
     """Atomic magnetic moments, μB."""
+
+    @model_validator(mode="after")
+    def _effective(self) -> Self:
+        for name in LABELS:
+            if name != "energy" and not getattr(self, name).per_atom:
+                raise ValueError(f"{name}.per_atom has no effect: only energies are divided by the number of atoms")
+        return self
 
     @property
     def terms(self) -> dict[str, Term]:
@@ -76,14 +94,19 @@ def residual(name: str, prediction: Prediction, batch: Batch) -> tuple[Tensor, T
 def loss_sums(
     prediction: Prediction, batch: Batch, terms: Mapping[str, Term], weights: Tensor | None = None
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    """For each term the sum of its penalties and how many components it has.
+    """For each term the sum of its penalties and how many components it has; labels that no system has are left out.
 
     Args:
+        prediction: of the batch; needs the quantities that at least one system has a label of.
+        batch: with labels.
+        terms: label name to term.
         weights: `[systems]` weight of each frame, 1 where None.
     """
     counts = batch.graph.system.atom_counts
     sums = {}
     for name, term in terms.items():
+        if not bool(batch.present[name].any()):
+            continue
         difference, index = residual(name, prediction, batch)
         if name == "energy" and term.per_atom:
             difference = difference / counts[index]

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from fnmatch import fnmatchcase
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
+from adiabat.errors import ConfigError
 from adiabat.settings import Settings
+
+_OWNERS = {
+    "betas": ("adam", "amsgrad", "adamw"),
+    "epsilon": ("adam", "amsgrad", "adamw"),
+    "weight_decay": ("adam", "amsgrad", "adamw"),
+    "history": ("lbfgs",),
+    "evaluations": ("lbfgs",),
+}
 
 
 class OptimizerConfig(Settings):
@@ -20,30 +30,57 @@ class OptimizerConfig(Settings):
     rate: float = Field(default=0.01, gt=0.0)
     """Initial learning rate; for L-BFGS the length of the first trial step (1 is usual)."""
     weight_decay: float = Field(default=0.0, ge=0.0)
-    """L2 penalty on all parameters."""
+    """L2 penalty (Adam, AMSGrad) or decoupled decay (AdamW) of the parameters that `decay` names."""
+    decay: tuple[str, ...] = ("*",)
+    """Names of the parameters that decay, with * for any text; what they do not match stays free."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay of Adam's first and second moments."""
+    epsilon: float = Field(default=1e-8, gt=0.0)
+    """Added to the root of Adam's second moment."""
     history: int = Field(default=20, ge=1)
     """Steps that L-BFGS remembers."""
     evaluations: int = Field(default=10, ge=1)
     """Evaluations of the loss per L-BFGS step."""
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """The optimizer over these parameters."""
+    @model_validator(mode="after")
+    def _effective(self) -> Self:
+        fields = type(self).model_fields
+        for name, kinds in _OWNERS.items():
+            if self.kind not in kinds and getattr(self, name) != fields[name].default:
+                raise ValueError(f"{name} has no effect with {self.kind}: it belongs to {', '.join(kinds)}")
+        if self.decay != fields["decay"].default and self.weight_decay == 0:
+            raise ValueError("decay has no effect while weight_decay is 0")
+        return self
+
+    def build(self, parameters: Iterable[tuple[str, nn.Parameter]]) -> torch.optim.Optimizer:
+        """The optimizer over these named parameters.
+
+        Raises ConfigError if a name in `decay` matches none of them.
+        """
+        named = list(parameters)
         if self.kind == "lbfgs":
             return torch.optim.LBFGS(
-                parameters,
+                [p for _, p in named],
                 lr=self.rate,
                 history_size=self.history,
                 max_iter=self.evaluations,
                 line_search_fn="strong_wolfe",
             )
+        groups = self._groups(named)
+        common: dict[str, Any] = {"lr": self.rate, "betas": self.betas, "eps": self.epsilon}
         if self.kind == "adamw":
-            return torch.optim.AdamW(parameters, lr=self.rate, betas=self.betas, weight_decay=self.weight_decay)
-        return torch.optim.Adam(
-            parameters,
-            lr=self.rate,
-            betas=self.betas,
-            weight_decay=self.weight_decay,
-            amsgrad=self.kind == "amsgrad",
-        )
+            return torch.optim.AdamW(groups, **common)
+        return torch.optim.Adam(groups, amsgrad=self.kind == "amsgrad", **common)
+
+    def _groups(self, named: list[tuple[str, nn.Parameter]]) -> list[dict[str, Any]]:
+        for pattern in self.decay:
+            if not any(fnmatchcase(name, pattern) for name, _ in named):
+                raise ConfigError(
+                    f"fit.optimizer.decay names '{pattern}', which matches no parameter: they are"
+                    f" {', '.join(name for name, _ in named[:8])} ..."
+                )
+        decaying = [p for name, p in named if any(fnmatchcase(name, pattern) for pattern in self.decay)]
+        chosen = {id(p) for p in decaying}
+        free = [p for _, p in named if id(p) not in chosen]
+        groups = [{"params": decaying, "weight_decay": self.weight_decay}, {"params": free, "weight_decay": 0.0}]
+        return [group for group in groups if group["params"]]

@@ -1,11 +1,14 @@
-"""Learning-rate schedules: a factor on the initial rate, by epoch, after a linear warm-up."""
+"""Learning-rate schedules: a factor on the initial rate, by epoch, after a linear warm-up.
+
+With e epochs since the warm-up, of n: exponential gamma^e, cosine (1 + cos(π e/n))/2, plateau factor^drops.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from adiabat.settings import Settings
 
@@ -14,7 +17,7 @@ class ScheduleConfig(Settings):
     """How the learning rate changes."""
 
     kind: Literal["constant", "exponential", "cosine", "plateau"] = "constant"
-    """constant; exponential (factor `gamma` each epoch); cosine (to `floor` at the last epoch); plateau."""
+    """constant; exponential (factor `gamma` each epoch); cosine (towards `floor` at the end); plateau."""
     warmup: int = Field(default=0, ge=0)
     """Epochs over which the rate rises linearly from zero, step by step."""
     gamma: float = Field(default=0.99, gt=0.0, le=1.0)
@@ -25,6 +28,15 @@ class ScheduleConfig(Settings):
     """Epochs without improvement before the rate drops (plateau)."""
     floor: float = Field(default=0.0, ge=0.0)
     """Smallest rate, as a fraction of the initial one."""
+
+    @model_validator(mode="after")
+    def _effective(self) -> Self:
+        owners = {"gamma": ("exponential",), "factor": ("plateau",), "patience": ("plateau",)}
+        owners["floor"] = ("exponential", "cosine", "plateau")
+        for name, kinds in owners.items():
+            if self.kind not in kinds and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} has no effect with kind {self.kind}: it belongs to {' and '.join(kinds)}")
+        return self
 
 
 class Schedule:
@@ -40,10 +52,11 @@ class Schedule:
         config = self.config
         if epoch + fraction < config.warmup:
             return (epoch + fraction) / config.warmup
+        done = max(epoch - config.warmup, 0)
         value = {
             "constant": 1.0,
-            "exponential": config.gamma ** max(epoch - config.warmup, 0),
-            "cosine": 0.5 * (1 + math.cos(math.pi * min(1.0, epoch / max(1, self.epochs - 1)))),
+            "exponential": config.gamma**done,
+            "cosine": 0.5 * (1 + math.cos(math.pi * min(1.0, done / max(1, self.epochs - config.warmup)))),
             "plateau": self.state["drop"],
         }[config.kind]
         return max(value, config.floor)

@@ -1,23 +1,21 @@
-"""The state of a running fit as one safetensors file: weights, optimizer, average, random numbers, history.
+"""The state of a running fit as one archive: weights, optimizer, average, random numbers, history.
 
 Nested dictionaries and lists become JSON, with tensors kept apart under numbered names. No pickle.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from adiabat.archive import read_archive, write_archive
 from adiabat.errors import CheckpointError
-from adiabat.files import write_atomically
 
+_KIND = "adiabat-state"
 _TENSOR, _PAIRS = "__tensor__", "__pairs__"
 
 
@@ -25,7 +23,7 @@ def pack(value: Any, tensors: dict[str, Tensor]) -> Any:
     """JSON-ready copy of nested containers; tensors go into `tensors` and leave their name behind."""
     if isinstance(value, Tensor):
         name = f"t{len(tensors)}"
-        tensors[name] = value.detach().cpu().contiguous().clone()
+        tensors[name] = value
         return {_TENSOR: name}
     if isinstance(value, Mapping):
         # a list of pairs, because optimizer states have whole numbers as keys and JSON knows only text
@@ -49,31 +47,28 @@ def unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
     """Writes the state atomically."""
     tensors: dict[str, Tensor] = {}
-    text = json.dumps(pack(state, tensors))
-    payload = to_bytes(tensors, {"fit_state": text})
-    write_atomically(path, lambda file: file.write(payload))
+    header = {"state": pack(state, tensors)}
+    write_archive(path, tensors, header, _KIND)
 
 
 def load_state(path: Path) -> dict[str, Any]:
     """Reads what `save_state` wrote. Raises CheckpointError for a missing, damaged or foreign file."""
     if not path.exists():
         raise CheckpointError(f"there is no {path} to resume from: start without resume.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get("fit_state")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError, OSError) as error:
-        raise CheckpointError(f"{path} is not a readable fit state ({error}).") from None
-    if text is None:
-        raise CheckpointError(f"{path} is not a fit state: it has no such header.")
-    return unpack(json.loads(text), tensors)
+    tensors, header = read_archive(path, _KIND)
+    return unpack(header["state"], tensors)
 
 
-def random_state() -> Tensor:
-    """The state of torch's random numbers."""
-    return torch.get_rng_state()
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """The states of torch's random numbers."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
 
 
-def restore_random_state(state: Tensor) -> None:
+def restore_random_state(state: Mapping[str, Tensor], device: torch.device) -> None:
     """Continues torch's random numbers where they were."""
-    torch.set_rng_state(state.to(torch.uint8))
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)
