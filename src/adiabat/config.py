@@ -33,8 +33,20 @@ class SplitConfig(Settings):
     """Test part."""
     key: str | None = None
     """Frame info that groups frames, for `group`."""
+    blocks: int = 10
+    """Number of runs of consecutive frames, for `blocks`."""
+    gap: int = 0
+    """Frames left out at each border between parts, for `blocks`."""
     seed: int = 0
     """Seed of the random numbers."""
+
+    @model_validator(mode="after")
+    def _effective(self) -> SplitConfig:
+        fields = type(self).model_fields
+        for name, owner in (("key", "group"), ("blocks", "blocks"), ("gap", "blocks")):
+            if self.method != owner and getattr(self, name) != fields[name].default:
+                raise ValueError(f"{name} has no effect with method {self.method}: it belongs to {owner}")
+        return self
 
 
 class DataConfig(Settings):
@@ -49,7 +61,7 @@ class DataConfig(Settings):
     test: str | None = None
     """File of test frames; without one, no test errors are reported."""
     index: str | None = None
-    """Slice of `file` to use, such as ':1000'."""
+    """Slice of each file to use, such as ':1000'."""
     keys: dict[str, str] = {}
     """Label to the key it has in the file, such as {energy: REF_energy}; found automatically where not given."""
     units: dict[str, str] = {}
@@ -73,6 +85,10 @@ class DataConfig(Settings):
             raise ValueError("give either data.file, which is split, or data.train and data.valid")
         if self.train is not None and self.valid is None:
             raise ValueError("data.train needs data.valid beside it: validation frames choose the best epoch")
+        if self.train is None and (self.valid is not None or self.test is not None):
+            raise ValueError("data.valid and data.test have no effect beside data.file, which is split")
+        if self.train is not None and self.split != SplitConfig():
+            raise ValueError("data.split has no effect beside data.train: give data.file to be split")
         return self
 
 
@@ -106,10 +122,10 @@ class RunConfig(Settings):
             raise ValueError(f"model.method is missing: choose of {', '.join(METHODS)}")
         page = method(name)
         if isinstance(model, Mapping):
-            data["model"] = page.config_class.model_validate(dict(model))
+            data["model"] = _part("model", page.config_class, model)
         fit = data.get("fit") or {}
         if isinstance(fit, Mapping):
-            data["fit"] = FITTERS[page.potential_class.fitter].model_validate(merged(page.fit, fit))
+            data["fit"] = _part("fit", FITTERS[page.potential_class.fitter], merged(page.fit, fit))
         return data
 
     @field_validator("fit")
@@ -119,6 +135,23 @@ class RunConfig(Settings):
         if check is not None:
             check()
         return fit
+
+    @model_validator(mode="after")
+    def _used(self) -> RunConfig:
+        if method(self.model.method).potential_class.fitter == "kernel":
+            for name in ("reference_energies", "scale"):
+                if getattr(self.data, name) != "auto":
+                    raise ValueError(
+                        f"data.{name} has no effect on {self.model.method}, which finds its own constant"
+                    )
+        return self
+
+
+def _part(name: str, kind: type[Settings], data: Mapping[str, Any]) -> Settings:
+    try:
+        return kind.parse(dict(data))
+    except ConfigError as error:
+        raise ConfigError(f"in {name}: {error}") from None
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,16 +192,21 @@ def _override(text: str) -> dict[str, Any]:
     return nested
 
 
-def schema(name: str) -> dict[str, Any]:
-    """JSON schema of a run with this method."""
-    page = method(name)
+def schema(name: str | None = None) -> dict[str, Any]:
+    """JSON schema of a run with this method, or with any."""
+    pages = [method(name)] if name is not None else list(METHODS.values())
     out = RunConfig.model_json_schema()
     definitions = out.setdefault("$defs", {})
-    for field, kind in (("model", page.config_class), ("fit", FITTERS[page.potential_class.fitter])):
-        own = kind.model_json_schema()
-        definitions.update(own.pop("$defs", {}))
-        out["properties"][field] = own
-    return out
+    for field in ("model", "fit"):
+        kinds = {p.config_class if field == "model" else FITTERS[p.potential_class.fitter] for p in pages}
+        choices = []
+        for kind in sorted(kinds, key=lambda k: k.__name__):
+            own = kind.model_json_schema()
+            definitions.update(own.pop("$defs", {}))
+            choices.append(own)
+        out["properties"][field] = choices[0] if len(choices) == 1 else {"anyOf": choices}
+    required = set(out.get("required", ())) - {"fit"}
+    return out | {"required": sorted(required)}
 
 
 def template(name: str, file: str = "data.extxyz") -> str:

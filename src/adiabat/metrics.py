@@ -16,6 +16,7 @@ from adiabat.data.loader import Loader
 from adiabat.elements import symbol
 from adiabat.errors import DataError
 from adiabat.evaluate import evaluate
+from adiabat.fit.batches import labeled, usable
 from adiabat.geometry import Graph, System
 from adiabat.potential import Potential, Prediction
 
@@ -67,7 +68,10 @@ class Evaluation:
         return [n for n, kept in self._kept.items() if sum(len(t) for t in kept["row"])]
 
     def summary(self) -> dict[str, Any]:
-        """`energy_mae_per_atom`, `energy_rmse_per_atom`, `forces_mae`, `forces_rmse`, `stress_mae` and more, eV and Å."""
+        """`energy_mae_per_atom`, `energy_rmse_per_atom`, `forces_mae`, `forces_rmse`, `stress_mae` and more, eV, Å.
+
+        `<label>_count` is the number of components; `per_group` and `per_element` hold the same for parts.
+        """
         every = {name: np.ones(sum(len(t) for t in self._kept[name]["row"]), dtype=bool) for name in self.names()}
         out = self._errors(every)
         per_group: dict[str, Any] = {}
@@ -131,10 +135,8 @@ def evaluate_dataset(
     loader = Loader(dataset, potential.cutoff, max_atoms=batch_atoms, labels=names, dtype=potential.dtype)
     potential.eval()
     for batch in loader:
-        batch = batch.to(potential.device)
-        want = [n for n in names if bool(batch.present[n].any())]
-        if "stress" in want and not bool(batch.graph.system.pbc.any()):
-            want.remove("stress")
+        batch = usable(batch.to(potential.device))
+        want = labeled(batch, names)
         evaluation.add(evaluate(potential, batch.graph, want), batch, want)
     return evaluation
 

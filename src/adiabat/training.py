@@ -9,23 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from adiabat import checkpoint
-from adiabat.architectures import build
 from adiabat.config import DataConfig, RunConfig, to_yaml
-from adiabat.data import Dataset, Subset, dataset_hash, read, split
+from adiabat.data import Dataset, ReadReport, Subset, dataset_hash, read, split
 from adiabat.data.info import DataInfo
 from adiabat.data.statistics import References, elements, is_isolated_atom, reference_energies, scale
 from adiabat.errors import ConfigError, DataError
 from adiabat.files import write_text
 from adiabat.fit.distributed import world
-from adiabat.fit.gradient import GradientFitter
+from adiabat.fit.gradient import STATE, GradientFitter
 from adiabat.fit.kernel import KernelFitter
 from adiabat.fit.result import FitResult
 from adiabat.geometry import Graph
 from adiabat.metrics import Evaluation, evaluate_dataset
 from adiabat.potential import Potential, Referenced
 
+MODEL, CONFIG = "model.adiabat", "config.yaml"
 _ADAPT_FRAMES = 500  # frames that data-dependent constants are taken from: enough for averages, bounded in memory
 
 
@@ -38,12 +39,14 @@ class Prepared:
         references: reference energies and where they are from.
         info: what travels into the checkpoint.
         remarks: what reading and splitting had to say, in sentences.
+        files: for every file what was found in it: format, keys, frames read and skipped and why.
     """
 
     parts: dict[str, Dataset]
     references: References
     info: DataInfo
     remarks: list[str] = field(default_factory=list)
+    files: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass
@@ -69,26 +72,27 @@ class TrainResult:
     folder: Path
 
 
-def train(run: RunConfig | Mapping[str, Any], resume: bool = False, show: bool = True) -> TrainResult:
+def train(
+    run: RunConfig | Mapping[str, Any], resume: bool = False, show: bool = True, overwrite: bool = False
+) -> TrainResult:
     """Runs a training from its configuration.
 
     Args:
         run: a RunConfig or the same as nested dictionaries.
         resume: continue the interrupted run in the output folder.
         show: progress on the terminal.
+        overwrite: start anew even if the output folder holds a run.
 
     Raises the AdiabatError that names what is wrong with the data or the options.
     """
     if not isinstance(run, RunConfig):
         run = RunConfig.parse(dict(run))
-    folder = Path(run.output)
-    group = world()
-    if not resume and (folder / "model.adiabat").exists():
-        raise ConfigError(f"{folder} already holds a model: resume the run, or choose another output folder.")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder, group = Path(run.output), world()
+    _check_folder(folder, run, resume, overwrite)
+    group.wait()
     prepared = prepare(run.data)
     if group.leader:
-        write_text(folder / "config.yaml", to_yaml(run))
+        write_text(folder / CONFIG, to_yaml(run))
         for line in prepared.remarks if show else ():
             print(line)
     potential = initialize(run, prepared)
@@ -97,12 +101,30 @@ def train(run: RunConfig | Mapping[str, Any], resume: bool = False, show: bool =
     evaluation = evaluate_dataset(potential, prepared.parts[held_out])
     metrics = {"part": held_out, **evaluation.summary(), "epochs": result.epochs, "seconds": result.seconds}
     if group.leader:
-        receipt = {**result.receipt, "data": prepared.remarks, "stopped": result.stopped}
+        data = {"files": prepared.files, "remarks": prepared.remarks, "frames": prepared.info.frames}
+        receipt = {**result.receipt, "data": data, "stopped": result.stopped}
         write_text(folder / "receipt.json", json.dumps(receipt, indent=1, default=str) + "\n")
         write_text(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
-        checkpoint.save(folder / "model.adiabat", potential, prepared.info, metrics, run.data.license)
+        checkpoint.save(folder / MODEL, potential, prepared.info, metrics, run.data.license)
     group.wait()
     return TrainResult(potential, prepared.info, metrics, result, evaluation, prepared, folder)
+
+
+def _check_folder(folder: Path, run: RunConfig, resume: bool, overwrite: bool) -> None:
+    """Refuses to lose an earlier run, and to resume one that was another."""
+    for name, what in ((MODEL, "a finished model"), (STATE, "an interrupted run")):
+        if (folder / name).exists() and not (resume or overwrite):
+            raise ConfigError(
+                f"{folder} already holds {what}: resume it, overwrite it, or choose another output folder."
+            )
+    if resume and (folder / CONFIG).exists():
+        before = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+        now = yaml.safe_load(to_yaml(run))
+        changed = [name for name in ("data", "model", "seed", "dtype") if before.get(name) != now[name]]
+        if changed:
+            raise ConfigError(
+                f"the run to resume in {folder} had another {' and '.join(changed)}: keep the options, or start anew."
+            )
 
 
 def prepare(config: DataConfig) -> Prepared:
@@ -110,21 +132,21 @@ def prepare(config: DataConfig) -> Prepared:
     remarks: list[str] = []
     parts: dict[str, Dataset] = {}
     isolated: list[Any] = []
-    keys: dict[str, str] = {}
+    reports: list[ReadReport] = []
     if config.file is not None:
-        whole, alone = _read(config.file, config, remarks, keys)
+        whole, alone = _read(config.file, config, remarks, reports)
         isolated += alone
         wanted = config.split
         sizes = {name: getattr(wanted, name) for name in ("train", "valid", "test")}
         sizes = {name: size for name, size in sizes.items() if size != 0}
-        chosen = split(whole, sizes, wanted.method, wanted.seed, key=wanted.key)
+        chosen = split(whole, sizes, wanted.method, wanted.seed, key=wanted.key, blocks=wanted.blocks, gap=wanted.gap)
         remarks += chosen.remarks
         parts.update(chosen.parts(whole))
     else:
         for name in ("train", "valid", "test"):
             path = getattr(config, name)
             if path is not None:
-                parts[name], alone = _read(path, config, remarks, keys)
+                parts[name], alone = _read(path, config, remarks, reports)
                 isolated += alone if name == "train" else []
     references = _references(config, parts["train"], isolated)
     remarks += references.remarks
@@ -135,7 +157,7 @@ def prepare(config: DataConfig) -> Prepared:
         scale=scale(parts["train"], references.energies) if config.scale == "auto" else config.scale,
         level_of_theory=config.level_of_theory,
         source=str(config.file or config.train),
-        keys=keys,
+        keys={label: key for report in reports for label, key in report.keys.items()},
         hashes={name: dataset_hash(part) for name, part in parts.items()},
         frames={name: len(part) for name, part in parts.items()},
         license=config.license,
@@ -143,13 +165,13 @@ def prepare(config: DataConfig) -> Prepared:
     _check_elements(parts, info)
     sizes_text = ", ".join(f"{len(part)} {name}" for name, part in parts.items())
     remarks.append(f"{sizes_text}; reference energies from {references.source}; scale {info.scale:.4g} eV.")
-    return Prepared(parts, references, info, remarks)
+    return Prepared(parts, references, info, remarks, [dict(vars(report)) for report in reports])
 
 
-def _read(path: str, config: DataConfig, remarks: list[str], keys: dict[str, str]) -> tuple[Dataset, list[Any]]:
+def _read(path: str, config: DataConfig, remarks: list[str], reports: list[ReadReport]) -> tuple[Dataset, list[Any]]:
     dataset = read(path, config.keys or None, config.index, units=config.units or None)
     remarks += dataset.report.lines()
-    keys.update(dataset.report.keys)
+    reports.append(dataset.report)
     alone = [i for i in range(len(dataset)) if is_isolated_atom(dataset[i])]
     if not alone or config.isolated_atoms == "train":
         return dataset, []
@@ -181,7 +203,7 @@ def _check_elements(parts: Mapping[str, Dataset], info: DataInfo) -> None:
 def initialize(run: RunConfig, prepared: Prepared) -> Potential:
     """The potential with fresh weights from the seed, with scale and reference energies, adapted to the data."""
     torch.manual_seed(run.seed)
-    model = build(run.model, prepared.info.elements)
+    model = checkpoint.fresh(run.model, prepared.info.elements)
     if model.fitter == "kernel":
         # its linear system is too ill conditioned for single precision, and it brings its own energy constant
         return model.to(torch.device(run.device), torch.float64)
@@ -199,6 +221,9 @@ def _fit(
 ) -> FitResult:
     train, valid = prepared.parts["train"], prepared.parts["valid"]
     if potential.fitter == "kernel":
+        if resume:
+            raise ConfigError("a kernel fit is one solve and has nothing to resume: start it anew with overwrite.")
         return KernelFitter(potential, train, valid, run.fit, show=show).fit()  # type: ignore[arg-type]
-    fitter = GradientFitter(potential, train, valid, run.fit, seed=run.seed, folder=folder, show=show)  # type: ignore[arg-type]
-    return fitter.fit(resume)
+    identity = ",".join(prepared.info.hashes[name] for name in ("train", "valid"))
+    options: dict[str, Any] = {"seed": run.seed, "folder": folder, "show": show, "identity": identity}
+    return GradientFitter(potential, train, valid, run.fit, **options).fit(resume)  # type: ignore[arg-type]

@@ -29,6 +29,9 @@ def train_command(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the interrupted run of the output folder.")
     ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start anew even if the output folder holds a run.")
+    ] = False,
 ) -> None:
     """Train a model: writes model.adiabat, metrics.json, receipt.json, log.jsonl and config.yaml."""
     from adiabat.config import load_config
@@ -36,7 +39,7 @@ def train_command(
 
     run = load_config(config, overrides or ())
     try:
-        result = train(run, resume)
+        result = train(run, resume, overwrite=overwrite)
     except KeyboardInterrupt:
         typer.echo(f"\nstopped; the last finished epoch is kept: adiabat train {config} --resume goes on", err=True)
         raise typer.Exit(130) from None
@@ -67,9 +70,11 @@ def validate_command(
 
 
 def schema_command(
-    method: Annotated[str, typer.Argument(help="Name of a method, see `adiabat models`.")],
+    method: Annotated[
+        str | None, typer.Argument(help="Name of a method, see `adiabat models`; all methods without.")
+    ] = None,
 ) -> None:
-    """Print the JSON schema of a method's configuration."""
+    """Print the JSON schema of a run's configuration."""
     from adiabat.config import schema
 
     typer.echo(json.dumps(schema(method), indent=2, ensure_ascii=False))
@@ -110,28 +115,25 @@ def evaluate_command(
 
 def predict_command(
     model: Annotated[Path, typer.Argument(help="Checkpoint, *.adiabat.")],
-    data: Annotated[Path, typer.Argument(help="Structures, any file ASE reads.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="File to write, extxyz.")],
+    data: Annotated[Path, typer.Argument(help="Structures, any file `adiabat data` reads.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write, *.extxyz or *.xyz.")],
 ) -> None:
     """Predict energies (eV), forces (eV/Å) and stress (eV/Å³) of structures; written as adiabat_* keys."""
     import ase.io
     from ase.stress import full_3x3_to_voigt_6_stress
 
     from adiabat.data import read
+    from adiabat.errors import ConfigError
     from adiabat.model import load
 
+    if output.suffix not in (".extxyz", ".xyz"):
+        raise ConfigError(f"predictions cannot be written as '{output.suffix}': name the output *.extxyz.")
     loaded = load(model)
-    suffixes = "".join(data.suffixes)
-    atoms: list[Any]
-    if suffixes.endswith((".xz", ".gz", ".h5", ".lmdb", ".npz")) or data.is_dir():
-        from adiabat.data.store import to_ase
-
-        atoms = [to_ase(frame) for frame in read(data)]
-    else:
-        atoms = ase.io.read(data, ":")
-    rows = loaded.predict(atoms)
-    for one, row in zip(atoms, rows, strict=True):
-        one.calc = None
+    frames = list(read(data))
+    atoms = [frame.to_ase() for frame in frames]
+    rows: Any = loaded.predict(atoms)
+    for one, frame, row in zip(atoms, frames, rows, strict=True):
+        one.info.update({k: v for k, v in frame.info.items() if isinstance(v, str | int | float)})
         one.info["adiabat_energy"] = row["energy"]
         one.arrays["adiabat_forces"] = row["forces"]
         if "stress" in row:
@@ -149,7 +151,7 @@ def models_command() -> None:
 
     table = Table("method", "what it is", "fitter", "paper", box=None)
     for page in METHODS.values():
-        table.add_row(page.name, page.title, page.potential_class.fitter, f"doi:{page.paper}")
+        table.add_row(page.name, page.title, str(page.potential_class.fitter), f"doi:{page.paper}")
     Console().print(table)
 
 

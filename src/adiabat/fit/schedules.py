@@ -12,6 +12,13 @@ from pydantic import Field, model_validator
 
 from adiabat.settings import Settings
 
+_OWNERS = {
+    "gamma": ("exponential",),
+    "factor": ("plateau",),
+    "patience": ("plateau",),
+    "floor": ("exponential", "cosine", "plateau"),
+}
+
 
 class ScheduleConfig(Settings):
     """How the learning rate changes."""
@@ -31,9 +38,7 @@ class ScheduleConfig(Settings):
 
     @model_validator(mode="after")
     def _effective(self) -> Self:
-        owners = {"gamma": ("exponential",), "factor": ("plateau",), "patience": ("plateau",)}
-        owners["floor"] = ("exponential", "cosine", "plateau")
-        for name, kinds in owners.items():
+        for name, kinds in _OWNERS.items():
             if self.kind not in kinds and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} has no effect with kind {self.kind}: it belongs to {' and '.join(kinds)}")
         return self
