@@ -17,8 +17,14 @@ SMALL = BPNNConfig(cutoff=4.5, hidden=(8, 8), recipe=Recipe(shifted=4, zetas=(1.
 
 
 def _adapted(config: BPNNConfig, elements: list[int]) -> BPNN:
+    """A model scaled by rattled structures: with too few, dull features would be blown up."""
     model = BPNN(config, elements)
-    model.adapt([Graph.build(s, model.cutoff) for s in structures(model.elements, model.cutoff).values()])
+    graphs = []
+    for system in structures(model.elements, model.cutoff).values():
+        for _ in range(10):
+            moved = system.positions + 0.1 * torch.randn_like(system.positions)
+            graphs.append(Graph.build(system.replace(positions=moved), model.cutoff))
+    model.adapt(graphs)
     return model
 
 
@@ -62,11 +68,12 @@ def test_recipe_scales_with_the_cutoff():
 @pytest.mark.parametrize("rule", ["none", "range", "center", "range-center", "sigma"])
 def test_scaling(rule):
     torch.manual_seed(3)
-    model = _adapted(SMALL.model_copy(update={"scaling": rule}), [1, 8])
+    model = BPNN(SMALL.model_copy(update={"scaling": rule}), [1, 8])
     graphs = [Graph.build(s, model.cutoff) for s in structures(model.elements, model.cutoff).values()]
+    model.adapt(graphs)
     features = Features.batch([model.features(g) for g in graphs])
     rows = features.values[features.numbers == 8]
-    varied = rows.std(dim=0) > 1e-6
+    varied = rows.std(dim=0) > 1e-3
     assert varied.sum() > 10
     rows = rows[:, varied]
     centered, unit = rows.mean(dim=0).abs().max() < 1e-9, (rows.amax(dim=0) - rows.amin(dim=0) - 1).abs().max() < 1e-9
@@ -93,6 +100,28 @@ def test_stored_features_train_like_graphs():
     with torch.no_grad():
         assert not model.predict_from(model.features(graph), want).forces.requires_grad
         assert model.predict_from(model.features(graph), ("energy",)).forces is None
+
+
+def test_components_are_uncorrelated_and_pass_too():
+    torch.manual_seed(5)
+    model = BPNN(SMALL.model_copy(update={"components": 10}), [1, 6, 8])
+    graphs = [Graph.build(s, model.cutoff) for s in structures(model.elements, model.cutoff).values()]
+    model.adapt(graphs)
+    features = Features.batch([model.features(g) for g in graphs])
+    rows = features.values[features.numbers == 6]
+    products = (rows.T @ rows) / len(rows)
+    assert rows.shape[1] == 10
+    assert (products - torch.diag(products.diag())).abs().max() < 1e-6
+    assert products.diag()[0].item() == pytest.approx(1.0, abs=1e-4)
+    model = _adapted(SMALL.model_copy(update={"components": 10}), [1, 6, 8])
+    report = run_battery(model, skip=("NVE", "FIT"))
+    assert report.passed, report.text()
+    want = ("energy", "forces")
+    graph = Graph.batch(graphs)
+    fast, slow = model.predict_from(model.features(graph), want), evaluate(model, graph, want)
+    torch.testing.assert_close(fast.forces.detach(), slow.forces, rtol=1e-8, atol=1e-9)
+    with pytest.raises(ConfigError, match="components is 1000"):
+        BPNN(BPNNConfig(components=1000), [1])
 
 
 def test_elements_may_have_different_functions():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -60,14 +60,6 @@ class Features:
             value = getattr(self, field.name)
             moved[field.name] = value.to(device, dtype if value.is_floating_point() else None)
         return Features(**moved)
-
-    def scaled(self, shift: Tensor, factor: Tensor) -> Features:
-        """(G − shift) · factor, with `[atoms, size]` shift and factor."""
-        return replace(
-            self,
-            values=(self.values - shift) * factor,
-            jacobian=self.jacobian * factor[self.pairs[0]][:, :, None],
-        )
 
     def sum_over_atoms(self, values: Tensor) -> Tensor:
         """Sums `[atoms]` to `[systems]`."""

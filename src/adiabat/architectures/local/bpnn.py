@@ -7,14 +7,15 @@ program whose numbers it gives: n2p2, doi:10.1021/acs.jctc.8b00770.
 |---|---|---|
 | R_ij | `graph.vectors()` | [pairs, 3], Å |
 | G_i^μ | `features` | [atoms, size], 1 |
-| scaled G | `(G − shift) · factor` | [atoms, size], 1 |
+| scaled G | `self.scaling` | [atoms, size], 1 |
 | E_i (eq. 1) | `atomic_energies` | [atoms], eV |
 | dE/dG | `slopes` | [atoms, size], eV |
 | dG/dR | `Features.jacobian` | [pairs, size, 3], Å⁻¹ |
 
 Departures from the paper: two hidden layers of 25 nodes and the scaling rules follow n2p2; the default symmetry
-functions are one compact recipe for every combination of elements instead of a hand-picked list; energies are in
-units of the data's scale and relative to reference energies when wrapped in `Referenced`.
+functions are one compact recipe for every combination of elements instead of a hand-picked list; on request the
+networks see principal components of the scaled functions, which trains faster; energies are in units of the data's
+scale and relative to reference energies when wrapped in `Referenced`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from torch import Tensor
 
 from adiabat.descriptors.acsf import ACSF
 from adiabat.descriptors.features import Features, describe
+from adiabat.descriptors.scaling import FeatureScaling, Rule
 from adiabat.descriptors.symmetry_functions import Recipe, SymmetryFunction
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
@@ -55,16 +57,16 @@ class BPNNConfig(ArchitectureConfig):
     """Nodes of each hidden layer."""
     activations: tuple[str, ...] = ("tanh", "tanh")
     """Activation function of each hidden layer."""
-    scaling: Literal["none", "range", "center", "range-center", "sigma"] = "sigma"
-    """G − min over the range; G − mean; both; or G − mean over the standard deviation."""
+    scaling: Rule = "sigma"
+    """none; range: G − min over the range; center: G − mean; range-center: both; sigma: by standard deviation."""
+    components: int | None = Field(default=None, ge=1)
+    """Principal components of the scaled features that the networks see; null for the features themselves."""
 
 
 class BPNN(AtomicPotential):
     """E = Σ_i E_{Z_i}(G_i): symmetry functions, scaled by the training data, into one network per element (eq. 1)."""
 
     precompute: ClassVar[bool] = True
-    shift: Tensor
-    factor: Tensor
 
     def __init__(self, config: BPNNConfig, elements: Iterable[int]):
         elements = sorted({int(z) for z in elements})
@@ -76,35 +78,29 @@ class BPNN(AtomicPotential):
                 f" give one of {', '.join(ACTIVATIONS)} for each."
             )
         self.descriptor = ACSF(functions, self.elements, config.cutoff_function, config.inner)
-        self.networks = ElementNetworks(self.descriptor.sizes, config.hidden, config.activations)
-        shape = (len(self.elements), self.descriptor.size)
-        self.register_buffer("shift", torch.zeros(shape))
-        self.register_buffer("factor", torch.ones(shape))
+        kinds, size = len(self.elements), self.descriptor.size
+        if config.components is not None and config.components > size:
+            raise ConfigError(
+                f"components is {config.components} of {size} features: ask for fewer, or leave it out."
+            )
+        self.scaling = FeatureScaling(kinds, size, config.scaling, config.components)
+        widths = self.descriptor.sizes if config.components is None else (config.components,) * kinds
+        self.networks = ElementNetworks(widths, config.hidden, config.activations)
 
     def atomic_energies(self, graph: Graph) -> Tensor:
-        kinds = self.descriptor.element[graph.system.numbers]
-        scaled = (self.descriptor(graph) - self.shift[kinds]) * self.factor[kinds]
-        return self.networks(scaled, kinds)
+        element = self.descriptor.element[graph.system.numbers]
+        return self.networks(self.scaling(self.descriptor(graph), element), element)
 
     def adapt(self, graphs: Sequence[Graph]) -> None:
-        """Sets the scaling from the features of the training graphs, element by element.
-
-        A feature that hardly varies (below 1e-8) stays unscaled: dividing by its range would amplify noise.
-        """
+        """Sets the scaling from the features of the training graphs, element by element."""
         with torch.no_grad():
             rows = torch.cat([self.descriptor(g.to(dtype=torch.float64)) for g in graphs])
-            kinds = self.descriptor.element[torch.cat([g.system.numbers for g in graphs])]
-            for place in range(len(self.elements)):
-                values = rows[kinds == place]
-                if len(values):
-                    shift, factor = _scaling(values, self.config.scaling)  # type: ignore[attr-defined]
-                    self.shift[place], self.factor[place] = shift, factor
+            numbers = torch.cat([g.system.numbers for g in graphs])
+            self.scaling.adapt(rows, self.descriptor.element[numbers])
 
     def features(self, graph: Graph) -> Features:
         found = describe(self.descriptor, graph.to(dtype=torch.float64))
-        kinds = self.descriptor.element[graph.system.numbers]
-        shift, factor = self.shift[kinds].double(), self.factor[kinds].double()
-        return found.scaled(shift, factor).to(dtype=self.dtype)
+        return self.scaling.scaled(found, self.descriptor.element[found.numbers]).to(dtype=self.dtype)
 
     def predict_from(self, features: Features, want: Collection[str] = ("energy", "forces")) -> Prediction:
         learning, derive = torch.is_grad_enabled(), bool({"forces", "stress"} & set(want))
@@ -119,12 +115,3 @@ class BPNN(AtomicPotential):
         along = features.pair_slopes(slopes)
         stress = features.stress(along) if "stress" in want else None
         return prediction.replace(forces=features.forces(along), stress=stress)
-
-
-def _scaling(values: Tensor, rule: str) -> tuple[Tensor, Tensor]:
-    """Shift and factor `[size]` of features `[atoms, size]`."""
-    low, mean = values.amin(dim=0), values.mean(dim=0)
-    shift = {"range": low, "none": torch.zeros_like(low)}.get(rule, mean)
-    spread = values.std(dim=0, correction=0) if rule == "sigma" else values.amax(dim=0) - low
-    keep = torch.full_like(spread, rule in ("none", "center"), dtype=torch.bool) | (spread < 1e-8)
-    return shift, torch.where(keep, 1.0, 1.0 / spread.clamp(min=1e-8))

@@ -172,5 +172,5 @@ def _fill_scaling(model: BPNN, words: dict[str, list[list[str]]], names: list[st
         shift = mean if by_sigma or centered else smallest if ranged else 0.0
         offset = low if by_sigma or ranged else 0.0
         # low + factor (G − shift) as factor (G − (shift − low / factor))
-        model.shift[int(element) - 1, int(index) - 1] = shift - offset / factor
-        model.factor[int(element) - 1, int(index) - 1] = factor
+        model.scaling.shift[int(element) - 1, int(index) - 1] = shift - offset / factor
+        model.scaling.factor[int(element) - 1, int(index) - 1] = factor
