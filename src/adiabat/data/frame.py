@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import ase
 import torch
 from torch import Tensor
 
@@ -46,6 +47,21 @@ class Frame:
                 raise DataError(
                     f"the label {name} has shape {tuple(value.shape)} where {want} is needed ({LABELS[name]})."
                 )
+
+    def to_ase(self) -> ase.Atoms:
+        """The structure as ASE Atoms, with charge and multiplicity in `info` where they are not 0 and 1; no labels."""
+        system = self.system
+        atoms = ase.Atoms(
+            system.numbers.numpy(),
+            system.positions.double().numpy(),
+            cell=system.cell[0].double().numpy(),
+            pbc=system.pbc[0].numpy(),
+        )
+        if float(system.charge) != 0:
+            atoms.info["charge"] = float(system.charge)
+        if int(system.multiplicity) != 1:
+            atoms.info["multiplicity"] = int(system.multiplicity)
+        return atoms
 
 
 def _shape(name: str, atoms: int) -> tuple[int, ...]:
