@@ -49,6 +49,25 @@ def test_jacobian_equals_automatic_differentiation(functions, kind):
     torch.testing.assert_close(-forces, wanted, rtol=1e-10, atol=1e-11)
 
 
+def test_large_systems_go_in_chunks(monkeypatch):
+    descriptor = ACSF(Recipe().functions([1, 8], 4.0), [1, 8])
+    graph = _graph(4.0)
+    positions = graph.system.positions.clone().requires_grad_()
+    moved = graph.replace(system=graph.system.replace(positions=positions))
+    found = []
+    for size in (10**6, 20):
+        monkeypatch.setattr("adiabat.descriptors.acsf.CHUNK", size)
+        values = descriptor(moved)
+        (slope,) = torch.autograd.grad(values.square().sum(), positions, create_graph=True)
+        (second,) = torch.autograd.grad(slope.square().sum(), positions)
+        found.append(
+            (values.detach(), slope.detach(), second, len(descriptor._bounds(graph, graph.vectors().norm(dim=1))))
+        )
+    assert [f[3] > 2 for f in found] == [False, True]
+    for one, other in zip(found[0][:3], found[1][:3], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
 def test_single_atoms_and_no_pairs():
     descriptor = ACSF(_mixed(), [1, 8])
     far = System.from_arrays([[0, 0, 0], [0, 0, 20.0]], [1, 8])

@@ -15,9 +15,11 @@ once and may be shifted, exp(−η Σ (R − R_s)²), as in n2p2 (doi:10.1021/ac
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from adiabat.descriptors.base import Descriptor, element_index
 from adiabat.descriptors.symmetry_functions import SymmetryFunction
@@ -25,6 +27,8 @@ from adiabat.elements import number
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph, triplets
 from adiabat.nn.inner_cutoffs import CutoffKind, InnerCutoff
+
+CHUNK = 500_000  # triplets evaluated together: about 1 GB of intermediates in float64
 
 
 class ACSF(Descriptor):
@@ -124,13 +128,29 @@ class ACSF(Descriptor):
         kinds = self.element[graph.system.numbers]
         atoms, near = graph.system.atoms, len(self.elements)
         sums = self._sum(self._radial_values(r), graph.centers * near + kinds[graph.neighbors], atoms, near)
-        first, second, block = self._triplets(graph, vectors, r, kinds)
-        r_jk = (vectors[second] - vectors[first]).norm(dim=1)
-        values = self._angular_values(r[first], r[second], r_jk)
-        blocks = near * (near + 1) // 2
-        more = self._sum(values, graph.centers[first] * blocks + block, atoms, blocks)
+        runs = list(pairwise(self._bounds(graph, r)))
+        if len(runs) == 1:
+            more = self._angular_sums(vectors, r, graph, kinds, 0, atoms)
+        else:  # recomputed in the backward pass, so that 100,000 atoms fit into memory
+            arguments = [(vectors, r, graph, kinds, *run) for run in runs]
+            more = torch.cat([checkpoint(self._angular_sums, *a, use_reentrant=False) for a in arguments])  # type: ignore[arg-type]
         columns = torch.cat([sums, more, r.new_zeros((atoms, 1))], dim=1)
         return columns.gather(1, self.choice[kinds])
+
+    def _bounds(self, graph: Graph, r: Tensor) -> list[int]:
+        """Bounds of runs of atoms with at most about CHUNK triplets each."""
+        atoms = graph.system.atoms
+        near = torch.bincount(graph.centers[r.detach() < self.angular_cutoff], minlength=atoms)
+        run = (near * (near - 1) // 2).cumsum(0) // CHUNK
+        return [0, *((run[1:] != run[:-1]).nonzero()[:, 0] + 1).tolist(), atoms]
+
+    def _angular_sums(self, vectors: Tensor, r: Tensor, graph: Graph, kinds: Tensor, begin: int, end: int) -> Tensor:
+        """Triplet sums of the atoms from `begin` to before `end` `[end − begin, blocks · functions]`."""
+        first, second, block = self._triplets(graph, vectors, r, kinds, begin, end)
+        r_jk = (vectors[second] - vectors[first]).norm(dim=1)
+        values = self._angular_values(r[first], r[second], r_jk)
+        blocks = len(self.elements) * (len(self.elements) + 1) // 2
+        return self._sum(values, (graph.centers[first] - begin) * blocks + block, end - begin, blocks)
 
     def jacobian(self, graph: Graph) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
@@ -143,7 +163,7 @@ class ACSF(Descriptor):
             (slope,) = _slopes(self._radial_values, r)
             index = torch.arange(pairs, device=r.device) * near + kinds[graph.neighbors]
             radial = self._sum(slope[:, :, None] * (vectors / r[:, None])[:, None, :], index, pairs, near)
-            first, second, block = self._triplets(graph, vectors, r, kinds)
+            first, second, block = self._triplets(graph, vectors, r, kinds, 0, graph.system.atoms)
             angular = self._angular_jacobian(vectors, r, first, second, block, blocks)
             columns = torch.cat([radial, angular, r.new_zeros((pairs, 1, 3))], dim=1)
             choice = self.choice[kinds[graph.centers]]
@@ -162,9 +182,13 @@ class ACSF(Descriptor):
         total = self._sum(near, first * blocks + block, len(r), blocks)
         return total + self._sum(far, second * blocks + block, len(r), blocks)
 
-    def _triplets(self, graph: Graph, vectors: Tensor, r: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """First and second pair of every contributing triplet, and its neighbors' element pair."""
-        close = (r.detach() < self.angular_cutoff).nonzero()[:, 0]
+    def _triplets(
+        self, graph: Graph, vectors: Tensor, r: Tensor, kinds: Tensor, begin: int, end: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """First and second pair of every contributing triplet of some atoms, and its neighbors' element pair."""
+        centers = graph.centers
+        close = (r.detach() < self.angular_cutoff) & (centers >= begin) & (centers < end)
+        close = close.nonzero()[:, 0]
         first, second = triplets(graph.centers[close], graph.system.atoms)
         first, second = close[first], close[second]
         if self.narrow:
