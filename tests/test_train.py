@@ -120,10 +120,15 @@ def test_separate_files_and_given_references(data, tmp_path):
     for name, seed in (("train", 0), ("valid", 1), ("test", 2)):
         write(tmp_path / f"{name}.extxyz", morse.frames(10, seed=seed))
     files = {name: str(tmp_path / f"{name}.extxyz") for name in ("train", "valid", "test")}
-    result = train(options(data) | {"data": {**files, "reference_energies": {"H": -3, "C": -3}, "scale": 2.0}})
+    given = {**files, "reference_energies": {"H": -3, "C": -3}, "scale": 2.0}
+    result = train(options(data) | {"data": given}, show=False)
     assert result.info.reference_source == "given"
     assert float(result.potential.scale) == 2.0
-    assert result.potential.reference[6] == -3.0
+    left = [float(f.labels["energy"]) / f.system.atoms + 3 for f in result.prepared.parts["train"]]
+    assert result.info.shift == pytest.approx(np.mean(left))
+    assert float(result.potential.reference[6]) == pytest.approx(-3.0 + np.mean(left))
+    exact = train(options(data) | {"data": given | {"shift": 0.0}}, show=False, overwrite=True)
+    assert exact.potential.reference[6] == -3.0
 
 
 def command(*arguments, code=0):

@@ -70,6 +70,9 @@ class DataConfig(Settings):
     """How `file` is divided."""
     reference_energies: Literal["auto", "isolated atoms", "least squares", "none"] | dict[str, float] = "auto"
     """Energies of the elements to subtract: from isolated atoms, least squares, or given in eV."""
+    shift: float | Literal["auto"] = "auto"
+    """Energy per atom added to the reference energies, eV; auto takes the mean of the training frames above them,
+    0 keeps the energies of isolated atoms exact."""
     scale: float | Literal["auto"] = "auto"
     """Energy unit of the model's own output, eV; auto takes the root-mean-square force of the training frames."""
     isolated_atoms: Literal["reference", "train"] = "reference"
@@ -139,7 +142,7 @@ class RunConfig(Settings):
     @model_validator(mode="after")
     def _used(self) -> RunConfig:
         if method(self.model.method).potential_class.fitter == "kernel":
-            for name in ("reference_energies", "scale"):
+            for name in ("reference_energies", "shift", "scale"):
                 if getattr(self.data, name) != "auto":
                     raise ValueError(
                         f"data.{name} has no effect on {self.model.method}, which finds its own constant"

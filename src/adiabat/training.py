@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 
@@ -15,7 +16,7 @@ from adiabat import checkpoint
 from adiabat.config import DataConfig, RunConfig, to_yaml
 from adiabat.data import Dataset, ReadReport, Subset, dataset_hash, read, split
 from adiabat.data.info import DataInfo
-from adiabat.data.statistics import References, elements, is_isolated_atom, reference_energies, scale
+from adiabat.data.statistics import References, elements, is_isolated_atom, reference_energies, residuals, scale
 from adiabat.errors import ConfigError, DataError
 from adiabat.files import write_text
 from adiabat.fit.distributed import world
@@ -154,6 +155,7 @@ def prepare(config: DataConfig) -> Prepared:
         elements=tuple(sorted(references.energies)),
         reference_energies=references.energies,
         reference_source=references.source,
+        shift=_shift(parts["train"], references) if config.shift == "auto" else config.shift,
         scale=scale(parts["train"], references.energies) if config.scale == "auto" else config.scale,
         level_of_theory=config.level_of_theory,
         source=str(config.file or config.train),
@@ -164,7 +166,10 @@ def prepare(config: DataConfig) -> Prepared:
     )
     _check_elements(parts, info)
     sizes_text = ", ".join(f"{len(part)} {name}" for name, part in parts.items())
-    remarks.append(f"{sizes_text}; reference energies from {references.source}; scale {info.scale:.4g} eV.")
+    remarks.append(
+        f"{sizes_text}; reference energies from {references.source}; shift"
+        f" {info.shift:.4g} eV/atom; scale {info.scale:.4g} eV."
+    )
     return Prepared(parts, references, info, remarks, [dict(vars(report)) for report in reports])
 
 
@@ -193,6 +198,13 @@ def _references(config: DataConfig, train: Dataset, isolated: list[Any]) -> Refe
     return reference_energies(pool, wanted)
 
 
+def _shift(train: Dataset, references: References) -> float:
+    """Mean energy per atom above the reference energies: bound atoms lie eV below isolated ones."""
+    above = residuals(train, references.energies)
+    above = above[np.isfinite(above)]
+    return float(above.mean()) if len(above) else 0.0
+
+
 def _check_elements(parts: Mapping[str, Dataset], info: DataInfo) -> None:
     for name, part in parts.items():
         unknown = set(elements(part)) - set(info.elements)
@@ -207,7 +219,9 @@ def initialize(run: RunConfig, prepared: Prepared) -> Potential:
     if model.fitter == "kernel":
         # its linear system is too ill conditioned for single precision, and it brings its own energy constant
         return model.to(torch.device(run.device), torch.float64)
-    potential = Referenced(model, prepared.info.reference_energies, prepared.info.scale)
+    info = prepared.info
+    reference = {z: energy + info.shift for z, energy in info.reference_energies.items()}
+    potential = Referenced(model, reference, info.scale)
     potential = potential.to(run.device, getattr(torch, run.dtype))
     train = prepared.parts["train"]
     chosen = range(0, len(train), max(1, len(train) // _ADAPT_FRAMES))

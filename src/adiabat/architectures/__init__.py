@@ -52,7 +52,7 @@ METHODS = {
             "BPNN",
             "Behler-Parrinello element networks on symmetry functions",
             "10.1103/PhysRevLett.98.146401",
-            {"optimizer": {"rate": 0.003}, "epochs": 400},
+            {"optimizer": {"rate": 0.003}, "schedule": {"kind": "cosine"}, "epochs": 400},
         ),
         Method(
             "schnet",
@@ -60,6 +60,7 @@ METHODS = {
             "SchNet",
             "Continuous-filter message passing",
             "10.1063/1.5019779",
+            {"optimizer": {"rate": 0.002}, "schedule": {"kind": "cosine"}},
         ),
         Method(
             "mace",
@@ -67,6 +68,7 @@ METHODS = {
             "MACE",
             "Higher-order equivariant message passing",
             "10.48550/arXiv.2206.07697",
+            {"schedule": {"kind": "cosine"}},
         ),
         Method(
             "sgdml",

@@ -14,6 +14,8 @@ class DataInfo(Settings):
     """Energy of each element subtracted before fitting, eV."""
     reference_source: str = "none"
     """Where the reference energies come from: isolated atoms, least squares, given or none."""
+    shift: float = 0.0
+    """Energy per atom added to the reference energies, so that the model starts at the data's mean, eV."""
     scale: float = 1.0
     """Energy unit of the model's own output, eV."""
     level_of_theory: str = ""

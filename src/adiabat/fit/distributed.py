@@ -68,5 +68,8 @@ def world() -> World:
     if size == 1:
         return World()
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        graphics = torch.cuda.is_available()
+        if graphics:
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+        dist.init_process_group("cpu:gloo,cuda:nccl" if graphics else "gloo")
     return World(dist.get_rank(), size)
