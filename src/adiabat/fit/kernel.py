@@ -183,7 +183,7 @@ class KernelFitter:
         if needed > self.config.memory:
             fits = int(len(self._train) * (self.config.memory / needed) ** 0.5)
             raise FitError(
-                f"the kernel matrix of {len(self._train)} frames needs about {needed:.1f} GB, and fit.memory is"
+                f"the kernel matrix of {len(self._train)} frames needs about {needed:.2g} GB, and fit.memory is"
                 f" {self.config.memory:g} GB: use about {fits} frames, or raise it."
             )
 
