@@ -164,6 +164,13 @@ def test_options_are_checked():
     for wrong in ({"cutoff": -1.0}, {"layers": 0}, {"correlation": 0}, {"l_max": -1}, {"radial_functions": 0}):
         with pytest.raises(ConfigError, match=next(iter(wrong))):
             MACEConfig.parse(wrong)
+    for idle in (
+        {"layers": 1, "deep_readout": True},
+        {"layers": 1, "last_readout_only": True},
+        {"interaction": "nonlinear", "first_residual": False},
+    ):
+        with pytest.raises(ConfigError, match=list(idle)[1]):
+            MACEConfig.parse(idle)
     for irreps, sentence in (
         ("8x0e+4x1o", "different multiplicities"),
         ("8x1o", "do not begin with scalars"),

@@ -35,6 +35,43 @@ class Edges:
     average: Tensor
 
 
+class EdgeFeatures(nn.Module):
+    """Harmonics and radial basis of all pairs, laid out in slots.
+
+    Args:
+        harmonics: of unit vectors.
+        basis: radial functions of the coordinate.
+        cutoff: envelope of the distance.
+        transform: from distance to coordinate; None for the distance itself.
+        cutoff_on_basis: multiply the envelope to the basis, before the radial network; otherwise to the harmonics.
+    """
+
+    def __init__(
+        self,
+        harmonics: nn.Module,
+        basis: nn.Module,
+        cutoff: nn.Module,
+        transform: nn.Module | None,
+        cutoff_on_basis: bool,
+    ):
+        super().__init__()
+        self.harmonics, self.basis, self.cutoff, self.transform = harmonics, basis, cutoff, transform
+        self.cutoff_on_basis = cutoff_on_basis
+
+    def forward(self, vectors: Tensor, numbers: Tensor, pairs: Tensor, element: Tensor, average: Tensor) -> Edges:
+        """From `vectors [pairs, 3]`, Å, atomic numbers, `pairs [2, pairs]` and the two fields passed on."""
+        distances = vectors.norm(dim=1)
+        hood = Neighborhood.of(pairs, len(numbers))
+        coordinate = distances if self.transform is None else self.transform(distances, numbers, pairs)
+        radial, envelope = self.basis(coordinate), self.cutoff(distances)[:, None]
+        harmonics = self.harmonics(vectors / distances[:, None])
+        if self.cutoff_on_basis:
+            radial, envelope = radial * envelope, torch.ones_like(envelope)
+        else:
+            harmonics = harmonics * envelope
+        return Edges(hood, hood.pad(harmonics), hood.pad(radial), hood.pad(envelope), element, average)
+
+
 @dataclass(frozen=True)
 class Shapes:
     """What goes in and out of an interaction.

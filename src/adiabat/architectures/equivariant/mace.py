@@ -28,10 +28,10 @@ in the result.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from adiabat.errors import ConfigError
@@ -41,12 +41,11 @@ from adiabat.nn.distance_transforms import AgnesiTransform
 from adiabat.nn.embedding import ElementEmbedding
 from adiabat.nn.equivariant_linear import EquivariantLinear
 from adiabat.nn.irreps import SCALAR, Irreps
-from adiabat.nn.mace_interactions import Edges, Interaction, NonlinearInteraction, Shapes
+from adiabat.nn.mace_interactions import EdgeFeatures, Interaction, NonlinearInteraction, Shapes
 from adiabat.nn.normalized import DeepReadout, NormalizedMLP
 from adiabat.nn.radial import BesselBasis
 from adiabat.nn.spherical_harmonics import SphericalHarmonics
 from adiabat.nn.symmetric_contraction import SymmetricContraction
-from adiabat.nn.tensor_product import Neighborhood
 from adiabat.nn.zbl import ZBLRepulsion
 from adiabat.potential import ArchitectureConfig, AtomicPotential
 
@@ -96,6 +95,15 @@ class MACEConfig(ArchitectureConfig):
     couplings: Literal["reduced", "full"] = "reduced"
     """Coupling basis: independent polynomials, or one for each coupling tree."""
 
+    @model_validator(mode="after")
+    def _effective(self) -> Self:
+        later = [n for n in ("last_readout_only", "deep_readout", "edge_irreps") if getattr(self, n)]
+        if self.layers == 1 and later:
+            raise ValueError(f"{later[0]} has no effect on a single layer: leave it out, or use more layers")
+        if self.interaction == "nonlinear" and not self.first_residual:
+            raise ValueError("first_residual: the nonlinear interaction is always residual, leave it out")
+        return self
+
 
 class Product(nn.Module):
     """h_i = W Σ_ν U_ν w_ν A_i^ν + skip (eqs. 10, 11 and 13)."""
@@ -127,10 +135,13 @@ class MACE(AtomicPotential):
         if hidden.terms[0][1] != SCALAR:
             raise ConfigError(f"hidden_irreps '{hidden}' do not begin with scalars: write for example 64x0e+64x1o.")
         self.embedding = ElementEmbedding(self.elements, channels)
-        self.harmonics = SphericalHarmonics(config.l_max, normalize=False)
-        self.basis = BesselBasis(config.radial_functions, config.cutoff)
-        self.envelope = PolynomialCutoff(config.cutoff, config.cutoff_power)
-        self.transform = AgnesiTransform() if config.distance_transform == "agnesi" else None
+        self.edges = EdgeFeatures(
+            SphericalHarmonics(config.l_max, normalize=False),
+            BesselBasis(config.radial_functions, config.cutoff),
+            PolynomialCutoff(config.cutoff, config.cutoff_power),
+            AgnesiTransform() if config.distance_transform == "agnesi" else None,
+            cutoff_on_basis=config.cutoff_on == "basis",
+        )
         self.repulsion = ZBLRepulsion(config.cutoff_power) if config.repulsion else None
         self.interactions, self.products, self.readouts = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         scalars = Irreps(hidden.terms[:1])
@@ -168,29 +179,13 @@ class MACE(AtomicPotential):
             counts = torch.cat([torch.bincount(g.centers) for g in graphs])
             self.average.fill_(counts[counts > 0].double().mean() if bool((counts > 0).any()) else 1.0)
 
-    def edges(self, graph: Graph) -> Edges:
-        """Harmonics, radial basis and envelope of the pairs."""
-        vectors = graph.vectors()
-        distances = vectors.norm(dim=1)
-        hood = Neighborhood.of(graph.pairs, graph.system.atoms)
-        coordinate = distances
-        if self.transform is not None:
-            coordinate = self.transform(distances, graph.system.numbers, graph.pairs)
-        radial, envelope = self.basis(coordinate), self.envelope(distances)[:, None]
-        harmonics = self.harmonics(vectors / distances[:, None])
-        if self.config.cutoff_on == "basis":
-            radial, envelope = radial * envelope, torch.ones_like(envelope)
-        else:
-            harmonics = harmonics * envelope
-        element = self.embedding.row[graph.system.numbers]
-        return Edges(hood, hood.pad(harmonics), hood.pad(radial), hood.pad(envelope), element, self.average)
-
     def atomic_energies(self, graph: Graph) -> Tensor:
-        edges = self.edges(graph)
-        features = [self.embedding(graph.system.numbers)[:, None] * len(self.elements) ** -0.5]
-        energies = features[0].new_zeros(graph.system.atoms)
+        vectors, numbers, atoms = graph.vectors(), graph.system.numbers, graph.system.atoms
+        edges = self.edges(vectors, numbers, graph.pairs, self.embedding.row[numbers], self.average)
+        features = [self.embedding(numbers)[:, None] * len(self.elements) ** -0.5]
+        energies = features[0].new_zeros(atoms)
         if self.repulsion is not None:
-            energies = self.repulsion(graph.vectors().norm(dim=1), graph.system.numbers, graph.pairs)
+            energies = self.repulsion(vectors.norm(dim=1), numbers, graph.pairs)
         for layer, (interaction, product) in enumerate(zip(self.interactions, self.products, strict=True)):
             message, skip = interaction(features, edges)
             features = product(message, skip, edges.element)

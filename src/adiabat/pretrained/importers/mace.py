@@ -133,7 +133,7 @@ def _fill(model: MACE, weights: Mapping[str, Tensor], buffers: Mapping[str, np.n
     """Copies every tensor, elements in ascending order."""
     count = len(model.elements)
     _copy(model.embedding.table, weights["node_embedding.linear.weight"].reshape(count, -1)[order])
-    model.basis.frequencies.copy_(weights["radial_embedding.bessel_fn.bessel_weights"])  # type: ignore[operator]
+    model.edges.basis.frequencies.copy_(weights["radial_embedding.bessel_fn.bessel_weights"])  # type: ignore[operator]
     if model.config.average_neighbors is not None:
         model.average.fill_(model.config.average_neighbors)  # exact now that the model is in float64
     model.scale.copy_(weights["scale_shift.scale"].reshape(()))
