@@ -53,8 +53,8 @@ class ACSF(Descriptor):
     range_shift: Tensor
     range_cutoff: Tensor
     range_wide: Tensor
-    angular_range: Tensor
-    angular_power: Tensor
+    pick_range: Tensor
+    pick_power: Tensor
 
     def __init__(
         self,
@@ -94,13 +94,20 @@ class ACSF(Descriptor):
             "range_shift": [key[1] for key in self._ranges],
             "range_cutoff": [radii.index(key[2]) for key in self._ranges],
             "range_wide": [key[3] for key in self._ranges],
-            "angular_range": [self._ranges.index(key[:4]) for key in self._angular],
-            "angular_power": [self._powers.index(key[4:]) for key in self._angular],
         }
         for name, values in tables.items():
             real = name.endswith(("eta", "shift"))
             kind = torch.float64 if real else torch.bool if name == "range_wide" else torch.int64
             self.register_buffer(name, torch.tensor(values, dtype=kind), persistent=False)
+        # rows of ones: multiplying by them picks columns several times faster than indexing does
+        for name, distinct, part in (
+            ("pick_range", self._ranges, slice(4)),
+            ("pick_power", self._powers, slice(4, 6)),
+        ):
+            pick = torch.zeros((len(distinct), len(self._angular)), dtype=torch.float64)
+            for column, key in enumerate(self._angular):
+                pick[distinct.index(key[part]), column] = 1.0
+            self.register_buffer(name, pick, persistent=False)
 
     def _register_choice(self, functions: Sequence[SymmetryFunction]) -> None:
         """`choice [elements, size]`: which column of all sums is which feature; the last column is a zero."""
@@ -147,8 +154,10 @@ class ACSF(Descriptor):
     def _angular_sums(self, vectors: Tensor, r: Tensor, graph: Graph, kinds: Tensor, begin: int, end: int) -> Tensor:
         """Triplet sums of the atoms from `begin` to before `end` `[end − begin, blocks · functions]`."""
         first, second, block = self._triplets(graph, vectors, r, kinds, begin, end)
-        r_jk = (vectors[second] - vectors[first]).norm(dim=1)
-        values = self._angular_values(r[first], r[second], r_jk)
+        r_jk = (vectors.index_select(0, second) - vectors.index_select(0, first)).norm(dim=1)
+        ranges = self._ranges_of(r)
+        ij, ik = ranges.index_select(0, first), ranges.index_select(0, second)
+        values = self._angular_values(r.index_select(0, first), r.index_select(0, second), r_jk, ij, ik)
         blocks = len(self.elements) * (len(self.elements) + 1) // 2
         return self._sum(values, (graph.centers[first] - begin) * blocks + block, end - begin, blocks)
 
@@ -204,6 +213,8 @@ class ACSF(Descriptor):
         return out.reshape(rows, blocks * values.shape[1], *values.shape[2:])
 
     def _cut(self, r: Tensor, which: Tensor) -> Tensor:
+        if len(self.cutoffs) == 1:
+            return self.cutoffs[0](r)[:, None]
         return torch.stack([c(r) for c in self.cutoffs], dim=1)[:, which]
 
     def _radial_values(self, r: Tensor) -> Tensor:
@@ -211,18 +222,27 @@ class ACSF(Descriptor):
         eta, shift = self.radial_eta.to(r.dtype), self.radial_shift.to(r.dtype)
         return torch.exp(-eta * (r[:, None] - shift) ** 2) * self._cut(r, self.radial_cutoff)
 
-    def _angular_values(self, r_ij: Tensor, r_ik: Tensor, r_jk: Tensor) -> Tensor:
-        """Summands of the distinct G⁴ and G⁵ `[triplets, functions]` (eqs. 8, 9)."""
+    def _ranges_of(self, r: Tensor) -> Tensor:
+        """exp(−η (R − R_s)²) f_c(R) of the distinct (η, R_s, R_c) of G⁴ and G⁵ `[n, ranges]`."""
+        eta, shift = self.range_eta.to(r.dtype), self.range_shift.to(r.dtype)
+        return torch.exp(-eta * (r[:, None] - shift) ** 2) * self._cut(r, self.range_cutoff)
+
+    def _angular_values(
+        self, r_ij: Tensor, r_ik: Tensor, r_jk: Tensor, ij: Tensor | None = None, ik: Tensor | None = None
+    ) -> Tensor:
+        """Summands of the distinct G⁴ and G⁵ `[triplets, functions]` (eqs. 8, 9).
+
+        `ij` and `ik` are the ranges of r_ij and r_ik where they are known already.
+        """
         cosine = (r_ij**2 + r_ik**2 - r_jk**2) / (2.0 * r_ij * r_ik)
-        eta, shift = self.range_eta.to(r_ij.dtype), self.range_shift.to(r_ij.dtype)
-        which, wide = self.range_cutoff, self.range_wide
-        square = (r_ij[:, None] - shift) ** 2 + (r_ik[:, None] - shift) ** 2
-        square = square + torch.where(wide, 0.0, (r_jk[:, None] - shift) ** 2)
-        cut = self._cut(r_ij, which) * self._cut(r_ik, which)
-        cut = cut * torch.where(wide, 1.0, self._cut(r_jk, which))
-        ranges = torch.exp(-eta * square) * cut
+        ranges = (self._ranges_of(r_ij) if ij is None else ij) * (self._ranges_of(r_ik) if ik is None else ik)
+        if self.narrow:
+            ranges = ranges * self._ranges_of(r_jk)
+        else:
+            ranges = ranges * torch.where(self.range_wide, 1.0, self._ranges_of(r_jk))
         powers = torch.stack([_power(1.0 + sign * cosine, zeta) for zeta, sign in self._powers] or [cosine], dim=1)
-        return ranges[:, self.angular_range] * powers[:, self.angular_power]
+        powers = powers[:, : len(self._powers)]
+        return (ranges @ self.pick_range.to(r_ij.dtype)) * (powers @ self.pick_power.to(r_ij.dtype))
 
 
 def _power(base: Tensor, zeta: float) -> Tensor:
