@@ -194,7 +194,9 @@ def _references(config: DataConfig, train: Dataset, isolated: list[Any]) -> Refe
     present = set(elements(train))
     # an isolated atom of an element that no training frame has must not widen the model's elements
     frames = [f for f in isolated if int(f.system.numbers[0]) in present]
-    pool: Any = [*frames, *train] if frames else train
+    covered = wanted != "least squares" and present == {int(f.system.numbers[0]) for f in frames}
+    # the training frames may be larger than memory, so they join a list only where they must
+    pool: Any = frames if covered else [*frames, *train] if frames else train
     return reference_energies(pool, wanted)
 
 

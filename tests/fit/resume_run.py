@@ -17,8 +17,8 @@ def fit(folder: Path, kill_after: int, resume: bool, optimizer: str, die) -> dic
     config = GradientConfig.parse(
         {
             "epochs": 6,
-            "batch_size": 4,
-            "optimizer": {"kind": optimizer},
+            "batch_size": 8,
+            "optimizer": {"kind": optimizer, **({"evaluations": 3} if optimizer == "lbfgs" else {})},
             "clip": None if optimizer == "lbfgs" else 10.0,
             "schedule": {"kind": "plateau", "patience": 1},
             "stage_two": {"start": 4},

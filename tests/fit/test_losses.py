@@ -71,3 +71,14 @@ def test_frame_weights_multiply():
     got = loss_sums(prediction, batch, terms, weights)
     for name in terms:
         assert float(got[name][0]) == pytest.approx(2 * float(expected[name][0]))
+
+
+def test_element_weights_multiply():
+    batch = batch_of(morse.frames(4))
+    prediction = evaluate(morse.model(), batch.graph)
+    squares = (prediction.forces - batch.labels["forces"]).square()
+    heavy = batch.graph.system.numbers == 6
+    sums = loss_sums(prediction, batch, {"forces": Term(weight=1.0, elements={"H": 0.25})})
+    expected = squares[heavy].sum() + 0.25 * squares[~heavy].sum()
+    assert float(sums["forces"][0]) == pytest.approx(float(expected))
+    assert float(sums["forces"][1]) == squares.numel()

@@ -2,14 +2,17 @@
 
 import copy
 import math
+import sys
 
 import morse
 import pytest
 import torch
 
-from adiabat.errors import CheckpointError
+from adiabat.errors import CheckpointError, ConfigError
 from adiabat.fit.ema import MovingAverage
+from adiabat.fit.log import FitLog
 from adiabat.fit.optimizers import OptimizerConfig
+from adiabat.fit.progress import FitProgress
 from adiabat.fit.schedules import Schedule, ScheduleConfig
 from adiabat.fit.state import load_state, save_state
 
@@ -110,3 +113,25 @@ def test_damaged_states_are_refused(tmp_path):
     path.write_bytes(b"not a state at all")
     with pytest.raises(CheckpointError):
         load_state(path)
+
+
+def test_progress_in_plain_lines_and_on_a_terminal(capsys, monkeypatch):
+    row = {"epoch": 1, "train_energy_mae_per_atom": 0.0123, "valid_forces_mae": 0.0456}
+    FitProgress(1).epoch(row)
+    assert "epoch 1/1: train 12.30 meV/atom, valid 45.6 meV/Å" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    bar = FitProgress(1)
+    bar.step(0, 1, 2)
+    bar.epoch(row)
+    bar.close()
+    shown = capsys.readouterr().err
+    assert "left" in shown
+    assert "45.6 meV/Å" in shown
+
+
+def test_log_names_the_missing_package(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ConfigError, match=r"adiabat\[tensorboard\]"):
+        FitLog(tmp_path, tensorboard=True)

@@ -24,7 +24,7 @@ from adiabat.fit.losses import Term, loss_sums
 from adiabat.fit.measures import Errors
 from adiabat.fit.options import GradientConfig, StageTwo
 from adiabat.fit.progress import FitProgress
-from adiabat.fit.receipt import check_labels, group_weights
+from adiabat.fit.receipt import check_elements, check_labels, group_weights
 from adiabat.fit.result import FitResult
 from adiabat.fit.schedules import Schedule
 from adiabat.fit.state import load_state, random_state, restore_random_state, save_state
@@ -72,6 +72,7 @@ class GradientFitter:
         later = {} if config.stage_two is None else config.stage_two.loss.terms
         self.labels = tuple(dict.fromkeys([*config.loss.terms, *later]))
         self.receipt = check_labels(potential, train, valid, self.labels)
+        check_elements(potential, [config.loss] if config.stage_two is None else [config.loss, config.stage_two.loss])
         self._weights = group_weights(train, config.group_key, config.group_weights)
         common: dict[str, Any] = {"labels": self.labels, "dtype": potential.dtype}
         batching: dict[str, Any] = {"batch_size": config.batch_size, "max_atoms": config.max_atoms}
@@ -89,6 +90,7 @@ class GradientFitter:
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {"valid_loss": math.inf, "epoch": 0}
         self.best_weights: dict[str, Tensor] = {}
+        self._progress = FitProgress(config.epochs, show=False)
 
     def fit(self, resume: bool = False) -> FitResult:
         """Runs to the last epoch, or until early stopping.
@@ -103,7 +105,7 @@ class GradientFitter:
             self._save()
         done, leader = len(self.history), self.world.leader
         log = FitLog(self.folder if leader else None, self.history, self.config.tensorboard and leader)
-        progress = FitProgress(self.config.epochs, done, self.show and leader)
+        self._progress = FitProgress(self.config.epochs, done, self.show and leader)
         stopped = "all epochs done"
         try:
             for epoch in range(done, self.config.epochs):
@@ -115,9 +117,9 @@ class GradientFitter:
                 if (epoch + 1) % self.config.save_every == 0 or epoch + 1 == self.config.epochs:
                     self._save()
                 log.row(row)
-                progress.epoch(row)
+                self._progress.epoch(row)
         finally:
-            progress.close()
+            self._progress.close()
             log.close()
         if self.best_weights:
             self.potential.load_state_dict(self.best_weights, strict=False)
@@ -130,9 +132,11 @@ class GradientFitter:
         terms, base = self._stage(epoch)
         self.potential.train()
         errors, rate, steps = Errors(terms), base, self.train.steps(epoch)
+        self._progress.step(epoch, 0, steps)
         for step, batch in enumerate(self.train.batches(epoch)):
             rate = base * self.schedule.factor(epoch, (step + 1) / steps)
             self._step(batch, terms, rate, errors, epoch)
+            self._progress.step(epoch, step + 1, steps)
         row: dict[str, Any] = {"epoch": epoch + 1, "rate": rate, "stage": 1 if terms is self._first else 2}
         row |= errors.summary("train", self.world)
         row |= self._validate(terms)

@@ -9,7 +9,8 @@ Every term is a mean over the components that are labeled in the batch:
 | stress | component | 9 per system |
 | dipole | component | 3 per system |
 
-total = Σ weight · mean(kind(residual)). With `mse`, energy per atom this is MACE's weighted loss; with
+total = Σ weight · mean(kind(residual)). Weights of frames and of elements multiply the penalties and leave the number
+of components that the mean divides by as it is. With `mse`, energy per atom this is MACE's weighted loss; with
 `per_atom: false` it is SchNetPack's.
 """
 
@@ -23,6 +24,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from adiabat.data.frame import LABELS, PER_ATOM, Batch
+from adiabat.elements import MAX_NUMBER, number
 from adiabat.potential import Prediction
 from adiabat.settings import Settings
 
@@ -38,6 +40,8 @@ class Term(Settings):
     """Residual at which Huber's function turns linear, in the label's unit (huber)."""
     per_atom: bool = True
     """Divide energy residuals by the number of atoms (energy)."""
+    elements: dict[str, float] = {}
+    """Weight of an element's atoms, such as {H: 0.5}; others weigh 1 (forces, charges, magnetic moments)."""
 
     @model_validator(mode="before")
     @classmethod
@@ -48,7 +52,20 @@ class Term(Settings):
     def _effective(self) -> Self:
         if self.kind != "huber" and self.delta != type(self).model_fields["delta"].default:
             raise ValueError(f"delta = {self.delta} has no effect with kind {self.kind}: set kind to huber")
+        for symbol, weight in self.elements.items():
+            number(symbol)
+            if weight < 0:
+                raise ValueError(f"elements gives {symbol} the negative weight {weight}")
         return self
+
+    def atom_weights(self, numbers: Tensor) -> Tensor | None:
+        """`[atoms]` weight of each atom by its element, None if all weigh 1."""
+        if not self.elements:
+            return None
+        table = torch.ones(MAX_NUMBER + 1, dtype=torch.float64, device=numbers.device)
+        for symbol, weight in self.elements.items():
+            table[number(symbol)] = weight
+        return table[numbers]
 
 
 class LossConfig(Settings):
@@ -72,6 +89,8 @@ class LossConfig(Settings):
         for name in LABELS:
             if name != "energy" and not getattr(self, name).per_atom:
                 raise ValueError(f"{name}.per_atom has no effect: only energies are divided by the number of atoms")
+            if name not in PER_ATOM and getattr(self, name).elements:
+                raise ValueError(f"{name}.elements has no effect: {name} belongs to no single atom")
         return self
 
     @property
@@ -112,9 +131,16 @@ def loss_sums(
             difference = difference / counts[index]
         penalties = _penalty(difference, term)
         if weights is not None:
-            penalties = penalties * weights[index].reshape(-1, *[1] * (penalties.dim() - 1))
+            penalties = penalties * _column(weights[index], penalties)
+        by_atom = term.atom_weights(batch.graph.system.numbers)
+        if by_atom is not None:
+            penalties = penalties * _column(by_atom[batch.present[name][batch.graph.system.system]], penalties)
         sums[name] = (penalties.sum(), penalties.new_tensor(float(penalties.numel())))
     return sums
+
+
+def _column(weights: Tensor, like: Tensor) -> Tensor:
+    return weights.reshape(-1, *[1] * (like.dim() - 1))
 
 
 def _penalty(difference: Tensor, term: Term) -> Tensor:

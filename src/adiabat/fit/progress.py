@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 
 def error_text(row: Mapping[str, Any]) -> str:
@@ -26,7 +26,7 @@ def error_text(row: Mapping[str, Any]) -> str:
 
 
 class FitProgress:
-    """Shows epochs as they end. On a terminal a live bar, otherwise at most one line every `every` seconds."""
+    """On a terminal a live bar with the time left, otherwise at most one line every `every` seconds."""
 
     def __init__(self, epochs: int, done: int = 0, show: bool = True, every: float = 15.0):
         self.epochs = epochs
@@ -36,8 +36,7 @@ class FitProgress:
         self._bar: Progress | None = None
         if show and sys.stderr.isatty():
             self._bar = Progress(
-                TextColumn("epoch"),
-                MofNCompleteColumn(),
+                TextColumn("epoch {task.completed:.1f}/{task.total}"),
                 BarColumn(bar_width=24),
                 TimeElapsedColumn(),
                 TextColumn("left"),
@@ -47,6 +46,11 @@ class FitProgress:
             )
             self._task = self._bar.add_task("", total=epochs, completed=done)
             self._bar.start()
+
+    def step(self, epoch: int, step: int, steps: int) -> None:
+        """`step` of `steps` batches of an epoch (from 0) are done."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=epoch + step / steps)
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """An epoch has ended."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from adiabat.data.dataset import Dataset
+from adiabat.elements import symbol
 from adiabat.errors import CapabilityError, FitError
+from adiabat.fit.losses import LossConfig
 from adiabat.potential import Potential
 
 
@@ -52,6 +54,19 @@ def check_labels(potential: Potential, train: Dataset, valid: Dataset, asked: Co
         "labels_unused": {name: n for name, n in sorted(counts.items()) if name not in asked},
         "frames_lacking_a_label": {name: len(train) - counts[name] for name in asked if counts[name] < len(train)},
     }
+
+
+def check_elements(potential: Potential, losses: Iterable[LossConfig]) -> None:
+    """Raises FitError if a loss weighs an element that the model, and so the data, do not have."""
+    known = {symbol(z) for z in potential.elements}
+    for loss in losses:
+        for name, term in loss.terms.items():
+            absent = sorted(set(term.elements) - known)
+            if absent:
+                raise FitError(
+                    f"fit.loss.{name}.elements weighs {', '.join(absent)}, which the data do not have"
+                    f" (they have {', '.join(sorted(known))})."
+                )
 
 
 def group_weights(train: Dataset, key: str, weights: Mapping[str, float]) -> Tensor | None:
