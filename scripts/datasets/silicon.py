@@ -57,7 +57,8 @@ def structures() -> list[Atoms]:
         frames.append(_tagged(_deformed(bulk("Si", "diamond", LATTICE), np.eye(3) * scale ** (1 / 3)), "volume"))
     for _ in range(28):
         strain = rng.uniform(-0.06, 0.06, (3, 3))
-        frames.append(_tagged(_deformed(bulk("Si", "diamond", LATTICE), np.eye(3) + (strain + strain.T) / 2), "strained"))
+        cell = _deformed(bulk("Si", "diamond", LATTICE), np.eye(3) + (strain + strain.T) / 2)
+        frames.append(_tagged(cell, "strained"))
     cubic = bulk("Si", "diamond", LATTICE, cubic=True)
     for amplitude in np.linspace(0.02, 0.25, 70):
         strain = rng.uniform(-0.04, 0.04, (3, 3))
@@ -113,7 +114,10 @@ def quantum(atoms: Atoms, pseudo: Path, divisions: np.ndarray | None = None) -> 
 
 
 def parse(output: str, atoms: int) -> tuple[float, np.ndarray, np.ndarray]:
-    """Numbers from pw.x's text. With smearing, the line marked `!` is the free energy, whose derivatives the forces are."""
+    """Numbers from pw.x's text.
+
+    With smearing the line marked `!` is the free energy, which is what forces and stress are derivatives of.
+    """
     if "convergence has been achieved" not in output or "JOB DONE" not in output:
         raise RuntimeError("the SCF did not converge")
     energy = float(re.search(r"^!\s+total energy\s+=\s+(\S+) Ry", output, re.M).group(1)) * RYDBERG

@@ -6,7 +6,10 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
+
+import ase
+import ase.io
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -30,6 +33,11 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def read_structures(path: str | Path, index: str = ":", format: str | None = None) -> list[ase.Atoms]:
+    """All structures (or the slice `index` of them) of a file that ASE reads, always as a list."""
+    return cast(list[ase.Atoms], list(ase.io.read(path, index, format=format)))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -19,7 +19,7 @@ from adiabat.config import RunConfig
 from adiabat.data import Dataset, read
 from adiabat.data.lint import lint
 from adiabat.errors import DataError, DynamicsError
-from adiabat.files import write_text
+from adiabat.files import read_structures, write_text
 from adiabat.model import Model, load
 from adiabat.report import figures
 from adiabat.report.html import render
@@ -129,8 +129,6 @@ def run_config(path: Path, dataset: Dataset, options: QuickstartOptions) -> RunC
 
 def dynamics(model: Model, start: ase.Atoms, options: QuickstartOptions) -> tuple[list[ase.Atoms], str]:
     """Langevin dynamics from a frame of the data: the trajectory, and why it stopped early if it did."""
-    import ase.io
-
     timestep = 0.5 if bool((start.numbers == 1).any()) else 1.0
     config = DynamicsConfig(
         steps=round(options.picoseconds * 1000 / timestep),
@@ -146,7 +144,7 @@ def dynamics(model: Model, start: ase.Atoms, options: QuickstartOptions) -> tupl
         Dynamics(atoms, config, options.folder / "md").run()
     except DynamicsError as error:
         stop = str(error)
-    frames = ase.io.read(options.folder / "md" / "trajectory.extxyz", ":", format="extxyz")
+    frames = read_structures(options.folder / "md" / "trajectory.extxyz")
     return frames, stop
 
 

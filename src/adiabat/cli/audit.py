@@ -23,12 +23,11 @@ def audit_command(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the findings here.")] = None,
 ) -> None:
     """Check symmetry, forces against finite differences, and energy drift; exits with 1 if something fails."""
-    import ase.io
-
     from adiabat.audit import audit
+    from adiabat.files import read_structures
     from adiabat.model import load
 
-    atoms = ase.io.read(structures, ":3")
+    atoms = read_structures(structures, ":3")
     report = audit(load(model).potential, atoms, picoseconds, temperature, timestep)
     for finding in report.findings:
         word = {True: "pass", False: "FAIL", None: "--"}[finding.passed]

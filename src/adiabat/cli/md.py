@@ -36,10 +36,10 @@ def md_command(
     force_nonconservative: Annotated[bool, typer.Option(help="Allow nve with direct-force models.")] = False,
 ) -> None:
     """Molecular dynamics: writes trajectory, log and restart file; stops with a saved frame before nonsense."""
-    import ase.io
     import torch
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from adiabat.files import read_structures
     from adiabat.model import load
     from adiabat.workflows.dynamics import Dynamics, DynamicsConfig
 
@@ -58,7 +58,7 @@ def md_command(
         "force_nonconservative": force_nonconservative,
     }
     config = DynamicsConfig.parse(given)
-    atoms = ase.io.read(structure, index=-1)
+    atoms = read_structures(structure, "-1:")[0]
     atoms.calc = loaded.calculator()
     run = Dynamics(atoms, config, output, resume)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))

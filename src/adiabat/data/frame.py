@@ -49,7 +49,7 @@ class Frame:
                 )
 
     def to_ase(self) -> ase.Atoms:
-        """The structure as ASE Atoms, with charge and multiplicity in `info` where they are not 0 and 1; no labels."""
+        """The structure as ASE Atoms, without labels; charge and multiplicity in `info` unless 0 and 1."""
         system = self.system
         atoms = ase.Atoms(
             system.numbers.numpy(),

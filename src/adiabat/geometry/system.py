@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from numbers import Real
 from typing import Any
 
 import ase
@@ -153,7 +155,7 @@ class System:
         info = atoms.info
         charge = info.get("charge", info.get("total_charge", 0.0))
         multiplicity = info.get("multiplicity", info.get("spin_multiplicity", 1))
-        if not np.isscalar(charge) or isinstance(charge, str) or not np.isfinite(charge):
+        if not isinstance(charge, Real) or not math.isfinite(charge):
             raise GeometryError(f"the total charge {charge!r} is not a finite number: set atoms.info['charge'].")
         if isinstance(multiplicity, str) or int(multiplicity) != multiplicity or multiplicity < 1:
             raise GeometryError(
@@ -251,7 +253,7 @@ def check_cell(cell: Tensor, pbc: Tensor) -> None:
 
 def check_elements(numbers: Tensor, elements: Sequence[int]) -> None:
     """Raises GeometryError naming the elements a model was not made for."""
-    unknown = sorted(set(numbers.unique().tolist()) - set(int(e) for e in elements))
+    unknown = sorted(set(numbers.unique().tolist()) - {int(e) for e in elements})
     if unknown:
         names = ", ".join(symbol(n) for n in unknown)
         known = ", ".join(symbol(n) for n in elements)

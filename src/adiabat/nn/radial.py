@@ -15,6 +15,9 @@ class GaussianBasis(nn.Module):
         stop: last center, Å.
     """
 
+    centers: Tensor
+    widths: Tensor
+
     def __init__(self, count: int, start: float, stop: float):
         super().__init__()
         centers = torch.linspace(start, stop, count)
@@ -28,6 +31,8 @@ class GaussianBasis(nn.Module):
 
 class BesselBasis(nn.Module):
     """√(2/r_c) sin(n π r / r_c) / r for n = 1..count (DimeNet, arXiv:2003.03123, eq. 7)."""
+
+    frequencies: Tensor
 
     def __init__(self, count: int, cutoff: float):
         super().__init__()

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import ase
-import ase.io
 import numpy as np
 from safetensors.torch import load_file
 from torch import Tensor
 
 from adiabat.errors import DataError
+from adiabat.files import read_structures
 from adiabat.potential import Potential
 
 
@@ -52,7 +52,7 @@ class Kit:
         """Structures by case name: the given file, else the kit's own, else the ones shared by all kits."""
         own = self.path / "structures.extxyz"
         path = Path(file) if file is not None else own if own.exists() else self.path.parent / "structures.extxyz"
-        frames = ase.io.read(path, ":", format="extxyz")
+        frames = read_structures(path, format="extxyz")
         return {atoms.info.get("name", atoms.info.get("case", f"{k}")): atoms for k, atoms in enumerate(frames)}
 
     def outputs(self, file: str | Path | None = None) -> dict[str, np.ndarray]:

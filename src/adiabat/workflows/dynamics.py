@@ -25,6 +25,7 @@ from ase.md.md import MolecularDynamics
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary, ZeroRotation
 
 from adiabat.errors import ConfigError, DynamicsError, GeometryError
+from adiabat.files import read_structures
 from adiabat.settings import Settings
 from adiabat.units import GPA
 
@@ -218,7 +219,7 @@ class Dynamics:
         log.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
         trajectory = self.folder / "trajectory.extxyz"
         if trajectory.exists():
-            frames = [f for f in ase.io.read(trajectory, ":", format="extxyz") if f.info["step"] <= self._start]
+            frames = [f for f in read_structures(trajectory) if f.info["step"] <= self._start]
             ase.io.write(trajectory, frames, format="extxyz")
         return state
 

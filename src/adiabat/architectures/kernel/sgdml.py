@@ -67,17 +67,19 @@ class SGDML(Potential):
     permutations: Tensor
     length_scale: Tensor
     constant: Tensor
+    _points: Tensor
+    _weights: Tensor
+    _energy_weights: Tensor | None
 
     def __init__(self, config: SGDMLConfig, elements: Iterable[int]):
         super().__init__(config, elements, float("inf"))
-        double = {"dtype": torch.float64}
         self.register_buffer("numbers", torch.zeros(0, dtype=torch.int64))
-        self.register_buffer("points", torch.zeros((0, 0), **double))
-        self.register_buffer("weights", torch.zeros((0, 0), **double))
-        self.register_buffer("energy_weights", torch.zeros(0, **double))
+        self.register_buffer("points", torch.zeros((0, 0), dtype=torch.float64))
+        self.register_buffer("weights", torch.zeros((0, 0), dtype=torch.float64))
+        self.register_buffer("energy_weights", torch.zeros(0, dtype=torch.float64))
         self.register_buffer("permutations", torch.zeros((1, 0), dtype=torch.int64))
-        self.register_buffer("length_scale", torch.ones((), **double))
-        self.register_buffer("constant", torch.zeros((), **double))
+        self.register_buffer("length_scale", torch.ones((), dtype=torch.float64))
+        self.register_buffer("constant", torch.zeros((), dtype=torch.float64))
         self._expand()
 
     def _apply(self, fn: Any, recurse: bool = True) -> SGDML:
