@@ -157,7 +157,7 @@ class System:
         multiplicity = info.get("multiplicity", info.get("spin_multiplicity", 1))
         if not isinstance(charge, Real) or not math.isfinite(charge):
             raise GeometryError(f"the total charge {charge!r} is not a finite number: set atoms.info['charge'].")
-        if isinstance(multiplicity, str) or int(multiplicity) != multiplicity or multiplicity < 1:
+        if not isinstance(multiplicity, Real) or not float(multiplicity).is_integer() or float(multiplicity) < 1:
             raise GeometryError(
                 f"the multiplicity {multiplicity!r} is not a whole number of at least 1 (2S+1):"
                 " set atoms.info['multiplicity']."
@@ -168,7 +168,7 @@ class System:
             atoms.cell.array,
             atoms.pbc,
             float(charge),
-            int(multiplicity),
+            int(float(multiplicity)),
             int(info.get("head", 0)),
             dtype,
             check,
