@@ -18,10 +18,9 @@ import ase
 import numpy as np
 import torch
 from ase import units as ase_units
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary, ZeroRotation
 from ase.md.verlet import VelocityVerlet
 
-from adiabat.engines.ase import AdiabatCalculator
+from adiabat.engines.ase import AdiabatCalculator, thermalize
 from adiabat.errors import DynamicsError, GeometryError, InputError
 from adiabat.geometry import System
 from adiabat.potential import Potential
@@ -133,10 +132,7 @@ def _drift(
         reason = "Not checked: forces are predicted directly and need not conserve energy."
         return Finding("DRIFT", title, float("nan"), DRIFT, None, reason), np.zeros(0), np.zeros(0)
     atoms.calc = AdiabatCalculator(model)
-    MaxwellBoltzmannDistribution(atoms, temperature_K=temperature, rng=np.random.default_rng(seed))
-    Stationary(atoms)
-    if not atoms.pbc.any():
-        ZeroRotation(atoms)
+    thermalize(atoms, temperature, np.random.default_rng(seed))
     dynamics = VelocityVerlet(atoms, timestep * ase_units.fs)
     energies: list[float] = [atoms.get_total_energy()]
     stopped = ""

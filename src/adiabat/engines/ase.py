@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import ase
 import numpy as np
 import torch
+from ase import units
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
@@ -98,6 +99,25 @@ def _results(prediction: Any) -> dict[str, Any]:
     if prediction.stress is not None:
         results["stress"] = full_3x3_to_voigt_6_stress(prediction.stress[0].double().cpu().numpy())
     return results
+
+
+def thermalize(atoms: ase.Atoms, temperature: float, random: np.random.Generator) -> None:
+    """Draws Maxwell-Boltzmann momenta at `temperature` (K), without drift, and without rotation if not periodic.
+
+    Own code because ASE renamed its function between the versions that adiabat supports.
+    """
+    masses = atoms.get_masses()[:, None]
+    momenta = random.normal(size=(len(atoms), 3)) * np.sqrt(masses * units.kB * temperature)
+    momenta -= masses / masses.sum() * momenta.sum(axis=0)
+    if not atoms.pbc.any() and len(atoms) > 2:
+        arms = atoms.positions - atoms.get_center_of_mass()
+        spin = np.cross(arms, momenta).sum(axis=0)
+        inertia = (
+            masses[:, :, None] * ((arms**2).sum(axis=1)[:, None, None] * np.eye(3) - arms[:, :, None] * arms[:, None])
+        ).sum(axis=0)
+        # least squares, because a linear molecule has no inertia about its axis
+        momenta -= masses * np.cross(np.linalg.lstsq(inertia, spin, rcond=1e-8)[0], arms)
+    atoms.set_momenta(momenta)
 
 
 def calculator(potential: Potential, dtype: torch.dtype | None = None, skin: float = 0.5) -> AdiabatCalculator:

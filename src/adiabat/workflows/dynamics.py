@@ -22,8 +22,8 @@ import ase.io
 import numpy as np
 from ase import units as ase_units
 from ase.md.md import MolecularDynamics
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary, ZeroRotation
 
+from adiabat.engines.ase import thermalize
 from adiabat.errors import ConfigError, DynamicsError, GeometryError
 from adiabat.files import read_structures
 from adiabat.settings import Settings
@@ -96,10 +96,7 @@ class Dynamics:
             raise ConfigError(f"{self.folder} already holds a run: resume it, or choose another folder.")
         state = self._load(restart) if resume else None
         if state is None:
-            MaxwellBoltzmannDistribution(atoms, temperature_K=config.temperature, rng=self._rng)
-            Stationary(atoms)
-            if not atoms.pbc.any():
-                ZeroRotation(atoms)
+            thermalize(atoms, config.temperature, self._rng)
         self.integrator = integrator(atoms, config, self._rng)
         if state is not None:
             _restore_chain(self.integrator, state)
