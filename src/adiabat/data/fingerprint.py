@@ -1,8 +1,8 @@
 """A simple invariant fingerprint of a frame, to measure how different two frames are.
 
-For every pair of elements the distances of neighbors are spread on a grid with Gaussians, summed over neighbors,
-averaged over the atoms and joined with the composition. Invariant under translation, rotation, reflection and
-permutation of like atoms; two different frames of equal distances are not told apart.
+For every pair of elements the distances of neighbors are shared between the three nearest points of a grid (quadratic
+B-splines), summed over neighbors, averaged over the atoms and joined with the composition. Invariant under
+translation, rotation, reflection and permutation of like atoms; two different frames of equal distances are not told apart.
 """
 
 from __future__ import annotations
@@ -14,37 +14,51 @@ import numpy as np
 from adiabat.data.frame import Frame
 from adiabat.geometry import neighbor_pairs
 
-CUTOFF = 5.0  # Å
+CUTOFF = 5.0  # Å, last point of the grid
+START = 0.5  # Å, first point
 BINS = 20
 
 
-def fingerprint(frame: Frame, elements: tuple[int, ...]) -> np.ndarray:
-    """`[element pairs · BINS + elements]`, without unit.
+def pair_distances(frame: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Centers, neighbors and distances (Å) of all directed pairs within CUTOFF.
 
-    Args:
-        frame: one structure.
-        elements: atomic numbers of the whole data set, ascending; the fingerprint's layout follows them.
+    Raises GeometryError for overlapping atoms.
     """
     system = frame.system
     pairs, shifts = neighbor_pairs(system, CUTOFF)
     i, j = pairs.numpy()
     positions = system.positions.double().numpy()
     vectors = positions[j] - positions[i] + shifts.numpy() @ system.cell[0].double().numpy()
-    distances = np.sqrt(np.square(vectors).sum(axis=1))
+    return i, j, np.sqrt(np.square(vectors).sum(axis=1))
+
+
+def fingerprint(
+    frame: Frame, elements: tuple[int, ...], pairs: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+) -> np.ndarray:
+    """`[element pairs · BINS + elements]`, neighbors an atom, without unit.
+
+    Args:
+        frame: one structure.
+        elements: atomic numbers of the whole data set, ascending; the fingerprint's layout follows them.
+        pairs: from `pair_distances`, if at hand.
+    """
+    i, j, distances = pair_distances(frame) if pairs is None else pairs
     place = np.zeros(119, dtype=np.int64)
     place[list(elements)] = np.arange(len(elements))
-    kinds = place[system.numbers.numpy()]
+    kinds = place[frame.system.numbers.numpy()]
     species = len(elements)
     low, high = np.minimum(kinds[i], kinds[j]), np.maximum(kinds[i], kinds[j])
     block = low * species - low * (low - 1) // 2 + (high - low)
-    blocks = species * (species + 1) // 2
-    grid, width = np.linspace(0.5, CUTOFF, BINS), (CUTOFF - 0.5) / (BINS - 1)
+    size = species * (species + 1) // 2 * BINS
+    step = np.clip((distances - START) / (CUTOFF - START) * (BINS - 1), 1, BINS - 2)
+    middle = np.rint(step).astype(np.int64)
+    off = step - middle
     fade = 0.5 * (np.cos(np.pi * distances / CUTOFF) + 1)  # no jump when a neighbor leaves
-    spread = np.exp(-0.5 * ((distances[:, None] - grid) / width) ** 2) * fade[:, None]
-    histogram = np.zeros((blocks, BINS))
-    np.add.at(histogram, block, spread)
-    fractions = np.bincount(kinds, minlength=species) / system.atoms
-    return np.concatenate([histogram.ravel() / system.atoms, fractions])
+    histogram = np.zeros(size)
+    for shift, share in ((-1, 0.5 * (0.5 - off) ** 2), (0, 0.75 - off**2), (1, 0.5 * (0.5 + off) ** 2)):
+        histogram += np.bincount(block * BINS + middle + shift, fade * share, size)
+    fractions = np.bincount(kinds, minlength=species) / frame.system.atoms
+    return np.concatenate([histogram / frame.system.atoms, fractions])
 
 
 def fingerprints(frames: Iterable[Frame], elements: tuple[int, ...]) -> np.ndarray:
