@@ -44,7 +44,7 @@ class QuickstartOptions:
 
     data: Path | None = None
     folder: Path = Path("quickstart")
-    epochs: int = 60
+    epochs: int = 100
     picoseconds: float = 5.0
     temperature: float = 300.0
     seed: int = 0

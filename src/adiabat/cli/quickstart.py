@@ -18,7 +18,7 @@ def quickstart_command(
         Path | None, typer.Argument(help="Labeled structures; by default the ethanol set that comes with adiabat.")
     ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for all results.")] = Path("quickstart"),
-    epochs: Annotated[int, typer.Option(help="Training epochs.")] = 60,
+    epochs: Annotated[int, typer.Option(help="Training epochs.")] = 100,
     picoseconds: Annotated[float, typer.Option(help="Length of the dynamics, ps.")] = 5.0,
     temperature: Annotated[float, typer.Option(help="Temperature of the dynamics, K.")] = 300.0,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,

@@ -2,7 +2,8 @@
 
 For every pair of elements the distances of neighbors are shared between the three nearest points of a grid (quadratic
 B-splines), summed over neighbors, averaged over the atoms and joined with the composition. Invariant under
-translation, rotation, reflection and permutation of like atoms; two different frames of equal distances are not told apart.
+translation, rotation, reflection and permutation of like atoms; two different frames of equal distances are not told
+apart.
 """
 
 from __future__ import annotations

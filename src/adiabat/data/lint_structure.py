@@ -139,7 +139,8 @@ def leaks(facts: Facts, parts: Mapping[str, Sequence[int]], pairs: Sequence[tupl
                 f"{second} frames that are in {first}",
                 f"{len(frames)} of {len(parts[second])} {second} frames are also in {first} ({listing}; {equal} with"
                 f" the same energy; such as frame {_local(parts, second, b)} of {second} and frame"
-                f" {_local(parts, first, a)} of {first}): the score on {second} is too good. Take them out of one part.",
+                f" {_local(parts, first, a)} of {first}): the score on {second} is too good."
+                " Take them out of one part.",
                 tuple(sorted(frames)),
             )
         )
