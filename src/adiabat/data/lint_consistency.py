@@ -6,7 +6,8 @@ Between two frames of the same atoms the energy changes by what forces and stres
 
 with sums over atoms, x the displacements at fixed cell, ε the logarithmic strain between the cells (ASE's sign of
 stress: tension positive); the error is of third order in the change. Many such pairs give two slopes, a for the force
-term and b for the stress term. Right data have a = b = 1. A wrong sign gives −1 and a wrong unit the ratio of the two units.
+term and b for the stress term. Right data have a = b = 1. A wrong sign gives −1 and a wrong unit the
+ratio of the two units.
 """
 
 from __future__ import annotations

@@ -78,8 +78,8 @@ def energy_outliers(facts: Facts) -> list[Finding]:
             "energies far from all others",
             f"{len(bad)} of {int(known.sum())} energies lie more than {limit:.2g} eV/atom from the median after"
             f" reference energies are taken off (half of the set lies within {0.6745 * sigma:.2g}); the worst is"
-            f" frame {worst} with {off[worst]:+.2f} eV/atom ({facts.energy[worst] / facts.atoms[worst]:.2f} eV/atom in"
-            " the file). They rule a least-squares fit: cut them, or weight them down.",
+            f" frame {worst} with {off[worst]:+.2f} eV/atom ({facts.energy[worst] / facts.atoms[worst]:.2f} eV/atom"
+            " in the file). They rule a least-squares fit: cut them, or weight them down.",
             tuple(bad.tolist()),
         )
     ]

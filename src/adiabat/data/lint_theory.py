@@ -43,8 +43,8 @@ def mixed_theory(facts: Facts) -> list[Finding]:
                 "two levels of theory",
                 f"the energies fall into two clusters of {int((~low).sum())} and {int(low.sum())} frames,"
                 f" {offset:.3f} eV/atom apart ({separation:.0f} times their width), although the structures are"
-                " alike: two functionals, codes or pseudopotentials seem to be mixed. The smaller cluster begins with frame"
-                f" {int(fewer[0])}.{_same_key(facts, used, low)}",
+                " alike: two functionals, codes or pseudopotentials seem to be mixed. The smaller cluster begins with"
+                f" frame {int(fewer[0])}.{_same_key(facts, used, low)}",
                 tuple(fewer.tolist()),
             )
         ]
