@@ -1,6 +1,6 @@
 """mlearn (doi:10.1021/acs.jpca.9b08723): one BPNN recipe for six elements, beside the published NNP files.
 
-    python benchmarks/mlearn_bpnn.py DATA NNP [--elements Cu Ge ...] [--output benchmarks/results] [--epochs 35]
+    python benchmarks/mlearn_bpnn.py DATA NNP [--elements Cu Ge ...] [--output benchmarks/results] [--epochs 20]
 
 DATA holds <element>_train.extxyz.xz and <element>_test.extxyz.xz, NNP holds <element>/nnp/ with input.nn,
 scaling.data and weights.*.data. The recipe is RECIPE below and nothing else: its only length is the cutoff,
@@ -33,7 +33,7 @@ RECIPE: dict[str, Any] = {
     "fit": {
         "batch_size": 100_000,
         "valid_batch_size": 100_000,
-        "epochs": 35,
+        "epochs": 20,
         "optimizer": {"kind": "lbfgs", "rate": 1.0, "history": 100, "evaluations": 20},
         "loss": {"energy": {"weight": 10000.0}, "forces": {"weight": 100.0}},
         "ema_decay": None,
