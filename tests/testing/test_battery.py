@@ -6,6 +6,7 @@ import torch
 import toys
 
 from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
+from adiabat.architectures.kernel.sgdml import SGDML, SGDMLConfig
 from adiabat.checkpoint import load
 from adiabat.errors import CapabilityError, ConfigError
 from adiabat.potential import Referenced
@@ -100,6 +101,11 @@ def test_fit():
     assert "no parameters" in check_fit(toy, molecule).message
     toy.fitter = "linear"
     assert "linear fitter" in check_fit(toy, molecule).message
+
+
+def test_fit_of_a_kernel():
+    result = check_fit(SGDML(SGDMLConfig(), [1, 6, 8]), STRUCTURES["molecule"])
+    assert result.passed, result.message
 
 
 def test_round_trip(monkeypatch):
