@@ -43,7 +43,7 @@ class QuickstartOptions:
     """
 
     data: Path | None = None
-    folder: Path = Path("quickstart")
+    folder: Path = Path("runs/quickstart")
     epochs: int = 100
     picoseconds: float = 5.0
     temperature: float = 300.0

@@ -17,7 +17,7 @@ def quickstart_command(
     data: Annotated[
         Path | None, typer.Argument(help="Labeled structures; by default the ethanol set that comes with adiabat.")
     ] = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for all results.")] = Path("quickstart"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for all results.")] = Path("runs/quickstart"),
     epochs: Annotated[int, typer.Option(help="Training epochs.")] = 100,
     picoseconds: Annotated[float, typer.Option(help="Length of the dynamics, ps.")] = 5.0,
     temperature: Annotated[float, typer.Option(help="Temperature of the dynamics, K.")] = 300.0,
