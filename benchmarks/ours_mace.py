@@ -15,12 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from ours import dataset, predict
 
 from adiabat.architectures.equivariant.mace import MACE, MACEConfig
-from adiabat.data import Frame, MemoryDataset
-from adiabat.evaluate import evaluate
 from adiabat.fit.gradient import GradientConfig, GradientFitter
-from adiabat.geometry import Graph, System
+from adiabat.geometry import Graph
 from adiabat.potential import Referenced
 
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
@@ -79,33 +78,11 @@ def fitting(options):
     )
 
 
-def dataset(frames):
-    """Frames with labels."""
-    return MemoryDataset(
-        [
-            Frame(
-                System.from_ase(atoms),
-                {
-                    "energy": torch.tensor(atoms.info["REF_energy"], dtype=torch.float64),
-                    "forces": torch.as_tensor(atoms.arrays["REF_forces"]),
-                },
-            )
-            for atoms in frames
-        ]
-    )
-
-
 def scale_and_shift(frames, energies):
     """Root mean square of the force components, and mean energy less E0s per atom."""
     forces = np.concatenate([atoms.arrays["REF_forces"].ravel() for atoms in frames])
     rest = [(a.info["REF_energy"] - sum(energies[int(z)] for z in a.numbers)) / len(a) for a in frames]
     return float(np.sqrt(np.mean(forces**2))), float(np.mean(rest))
-
-
-def predict(model, frames):
-    """Energies and forces of the frames."""
-    found = [evaluate(model, Graph.build(System.from_ase(atoms), model.cutoff)) for atoms in frames]
-    return [float(p.energy) for p in found], [p.forces.numpy() for p in found]
 
 
 def main():
