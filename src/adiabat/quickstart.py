@@ -39,6 +39,7 @@ class QuickstartOptions:
         epochs: of the training.
         picoseconds: length of the dynamics.
         temperature: of the dynamics, K.
+        audit_picoseconds: length of the audit's energy-drift run.
         seed: of everything random.
     """
 
@@ -47,6 +48,7 @@ class QuickstartOptions:
     epochs: int = 100
     picoseconds: float = 5.0
     temperature: float = 300.0
+    audit_picoseconds: float = 1.0
     seed: int = 0
 
 
@@ -78,7 +80,7 @@ def quickstart(options: QuickstartOptions, say: Callable[[str], None] = print) -
     model = load(folder / "model.adiabat")
     say("3/5 audit")
     atoms = [result.prepared.parts["valid"][k].to_ase() for k in range(min(3, len(result.prepared.parts["valid"])))]
-    checked = audit(model.potential, atoms, temperature=options.temperature, seed=options.seed)
+    checked = audit(model.potential, atoms, options.audit_picoseconds, options.temperature, seed=options.seed)
     write_text(folder / "audit.json", json.dumps(checked.rows(), indent=1) + "\n")
     for finding in checked.findings:
         say(f"    {finding.verdict}")

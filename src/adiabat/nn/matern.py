@@ -7,7 +7,16 @@ import math
 import torch
 from torch import Tensor
 
-ROOT5 = math.sqrt(5.0)
+
+def reduced_distance(apart: Tensor, sigma: float | Tensor) -> Tensor:
+    """d = √5 |x − y| / σ of differences `[..., features]`.
+
+    The norm has no derivative at 0, the kernel has: coinciding points get a zero slope.
+    """
+    square = apart.square().sum(dim=-1)
+    zero = square == 0
+    norm = torch.where(zero, torch.zeros_like(square), torch.where(zero, torch.ones_like(square), square).sqrt())
+    return math.sqrt(5.0) / sigma * norm
 
 
 def matern52(d: Tensor) -> Tensor:

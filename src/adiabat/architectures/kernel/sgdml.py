@@ -21,8 +21,7 @@ and forces are its exact negative gradient, so that energies come from integrati
 has no curl. Energies without constraints know only `c`, the mean difference to the training energies.
 
 Departures from the paper: the sum over permutations is not divided by their number, as in the sGDML program; the sign
-of the weights is such that the kernel matrix is positive definite. Always float64, whatever type a run asks for: the
-energy is a small difference of numbers up to 1e12 times larger.
+of the weights makes the kernel matrix positive definite. Always float64: the energy is a difference of far larger numbers.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ from adiabat.descriptors.permutations import find_permutations
 from adiabat.elements import symbols
 from adiabat.errors import FitError, GeometryError
 from adiabat.geometry import Graph
-from adiabat.nn.matern import ROOT5, matern52, matern52_first, matern52_second
+from adiabat.nn.matern import matern52, matern52_first, matern52_second, reduced_distance
 from adiabat.potential import ArchitectureConfig, Potential, Prediction
 
 _CHUNK = 2_000_000  # numbers in the largest temporary of a prediction
@@ -132,7 +131,7 @@ class SGDML(Potential):
         sigma = self.length_scale
         values, separations = self.descriptor(positions)
         apart = values[:, None, :] - self._points  # [B, M·S, P]
-        d = ROOT5 / sigma * _norm(apart)
+        d = reduced_distance(apart, sigma)
         first, second = matern52_first(d, sigma), matern52_second(d, sigma)
         projected = torch.einsum("bqp,qp->bq", apart, self._weights)
         energy = -(first * projected).sum(dim=1)
@@ -142,8 +141,6 @@ class SGDML(Potential):
             energy = energy + matern52(d) @ self._energy_weights
             pull = pull + torch.einsum("bq,bqp->bp", first * self._energy_weights, apart)
         return energy, self.descriptor.pull_back(pull, values, separations)
-
-    # What the kernel fitter asks for (adiabat.fit.kernel.KernelPotential) ------------------------------------------
 
     def set_points(self, graphs: Sequence[Graph]) -> None:
         """Takes the training geometries, which must be of one molecule, and finds its symmetries."""
@@ -172,7 +169,7 @@ class SGDML(Potential):
         offset = count * degrees
         for i in range(count):
             apart = self.points[i] - points[: i + 1]  # only the lower triangle is needed
-            d = ROOT5 / length_scale * apart.norm(dim=2)
+            d = reduced_distance(apart, length_scale)
             first, second = matern52_first(d, length_scale), matern52_second(d, length_scale)
             own = self._jacobian[i]
             mixed = torch.einsum("ms,mspk->mpk", first, jacobians[: i + 1])
@@ -202,10 +199,3 @@ class SGDML(Potential):
         if constant != constant:
             raise FitError("the training frames have no energies, so the energy's integration constant is unknown.")
         self.constant = self.points.new_tensor(constant)
-
-
-def _norm(apart: Tensor) -> Tensor:
-    # at a training point the distance is 0, where the norm has no derivative but the kernel is smooth
-    square = apart.square().sum(dim=2)
-    zero = square == 0
-    return torch.where(zero, torch.zeros_like(square), torch.where(zero, torch.ones_like(square), square).sqrt())
