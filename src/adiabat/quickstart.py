@@ -105,9 +105,10 @@ def _clear(folder: Path) -> None:
 def run_config(path: Path, dataset: Dataset, options: QuickstartOptions) -> RunConfig:
     """A small equivariant MACE, which learns most from few frames; stress too where the data have it."""
     stress = any("stress" in dataset[i].labels for i in range(min(len(dataset), 200)))
-    loss: dict[str, Any] = {"energy": {"weight": 1.0}, "forces": {"weight": 100.0}}
+    # crystals near symmetric positions have hardly any forces: energies and stress must weigh enough to be learned
+    loss: dict[str, Any] = {"energy": {"weight": 50.0}, "forces": {"weight": 100.0}}
     if stress:
-        loss["stress"] = {"weight": 100.0}
+        loss["stress"] = {"weight": 5000.0}
     return RunConfig.parse(
         {
             "data": {"file": str(path), "split": {"seed": options.seed}},

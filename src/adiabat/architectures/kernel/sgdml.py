@@ -21,7 +21,7 @@ and forces are its exact negative gradient, so that energies come from integrati
 has no curl. Energies without constraints know only `c`, the mean difference to the training energies.
 
 Departures from the paper: the sum over permutations is not divided by their number, as in the sGDML program; the sign
-of the weights makes the kernel matrix positive definite. Always float64: the energy is a difference of far larger numbers.
+of the weights makes the kernel matrix positive definite. Always float64: energies are differences of larger numbers.
 """
 
 from __future__ import annotations
