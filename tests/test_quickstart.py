@@ -17,7 +17,7 @@ def page(tmp_path_factory):
     few = [k for k in range(len(data)) if data[k].system.atoms == 2][:20]
     write(folder / "few.extxyz", Subset(data, few))
     options = QuickstartOptions(
-        folder / "few.extxyz", folder / "out", epochs=2, picoseconds=0.02, audit_picoseconds=0.01
+        data=folder / "few.extxyz", folder=folder / "out", epochs=2, picoseconds=0.02, audit_picoseconds=0.01
     )
     lines: list[str] = []
     first = quickstart(options, lines.append).read_text()

@@ -29,7 +29,7 @@ from adiabat.workflows.dynamics import Dynamics, DynamicsConfig
 OUTPUTS = ("model.adiabat", "metrics.json", "report.html", "receipt.json", "config.yaml", "log.jsonl", "audit.json")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class QuickstartOptions:
     """What to run.
 

@@ -69,3 +69,8 @@ def test_float32_models_are_audited_in_float64_and_stay_as_they_are():
 def test_no_structures():
     with pytest.raises(InputError, match="at least one"):
         audit(Pairs(), [])
+
+
+def test_no_time():
+    with pytest.raises(InputError, match="must be positive"):
+        audit(Pairs(), [molecule("CH3OH")], picoseconds=0)

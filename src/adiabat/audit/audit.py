@@ -96,6 +96,8 @@ def audit(
     """
     if not structures:
         raise InputError("the audit needs at least one structure.")
+    if not picoseconds > 0 or not timestep > 0:
+        raise InputError(f"dynamics of {picoseconds} ps in steps of {timestep} fs cannot run: both must be positive.")
     model = copy.deepcopy(potential).to(dtype=torch.float64).eval()
     systems = {f"structure {k}": System.from_ase(a) for k, a in enumerate(structures[:3])}
     smallest = min(systems.items(), key=lambda item: item[1].atoms)

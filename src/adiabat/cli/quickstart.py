@@ -26,4 +26,7 @@ def quickstart_command(
     """Data report, training, test, audit, dynamics and one HTML report, in one go."""
     from adiabat.quickstart import QuickstartOptions, quickstart
 
-    quickstart(QuickstartOptions(data, output, epochs, picoseconds, temperature, seed), typer.echo)
+    options = QuickstartOptions(
+        data=data, folder=output, epochs=epochs, picoseconds=picoseconds, temperature=temperature, seed=seed
+    )
+    quickstart(options, typer.echo)
