@@ -1,0 +1,86 @@
+"""The ASE calculator: values, neighbor-list reuse, stress, and errors that name the cause."""
+
+import numpy as np
+import pytest
+import torch
+from ase.build import bulk, molecule
+
+from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
+from adiabat.engines.ase import AdiabatCalculator
+from adiabat.errors import CapabilityError, DynamicsError, GeometryError
+from adiabat.evaluate import evaluate
+from adiabat.geometry import Graph, System
+
+SMALL = SchNetConfig(channels=8, layers=2, basis=8, cutoff=4.0)
+
+
+@pytest.fixture
+def schnet():
+    torch.manual_seed(0)
+    return SchNet(SMALL, [1, 6, 8, 14])
+
+
+def test_equals_evaluate_while_atoms_move(schnet):
+    atoms = molecule("CH3CH2OH")
+    calculator = atoms.calc = AdiabatCalculator(schnet, skin=0.6)
+    random = np.random.default_rng(0)
+    for _ in range(12):
+        atoms.positions += random.normal(0, 0.03, atoms.positions.shape)
+        fresh = evaluate(schnet, Graph.build(System.from_ase(atoms), 4.0))
+        assert atoms.get_potential_energy() == pytest.approx(float(fresh.energy), abs=1e-12)
+        assert np.allclose(atoms.get_forces(), fresh.forces.numpy(), atol=1e-12)
+    assert calculator._list.searches < 6  # the skin was used
+
+
+def test_stress_is_the_slope_of_the_energy(schnet):
+    atoms = bulk("Si")
+    atoms.rattle(0.05, seed=1)
+    atoms.calc = AdiabatCalculator(schnet)
+    stress = atoms.get_stress()
+    step = 1e-5
+    energies = []
+    for sign in (1, -1):
+        strained = atoms.copy()
+        strained.set_cell(atoms.cell.array @ (np.eye(3) + sign * step * np.diag([1, 0, 0])), scale_atoms=True)
+        strained.calc = AdiabatCalculator(schnet)
+        energies.append(strained.get_potential_energy())
+    assert stress[0] == pytest.approx((energies[0] - energies[1]) / (2 * step) / atoms.get_volume(), rel=1e-5)
+
+
+def test_float32_model(schnet):
+    atoms = molecule("CH3OH")
+    atoms.calc = AdiabatCalculator(schnet)
+    double = atoms.get_forces()
+    atoms.calc = AdiabatCalculator(schnet.float())
+    assert np.allclose(atoms.get_forces(), double, atol=1e-4)
+    assert atoms.get_forces().dtype == np.float64
+
+
+def test_what_the_model_lacks_is_named(schnet):
+    atoms = molecule("H2O")
+    atoms.calc = AdiabatCalculator(schnet)
+    with pytest.raises(CapabilityError, match="does not predict dipole"):
+        atoms.get_dipole_moment()
+    with pytest.raises(CapabilityError, match="periodic cell"):
+        atoms.get_stress()
+
+
+def test_unknown_elements_and_broken_structures(schnet):
+    atoms = molecule("NH3")
+    atoms.calc = AdiabatCalculator(schnet)
+    with pytest.raises(GeometryError, match="does not know N"):
+        atoms.get_potential_energy()
+    water = molecule("H2O")
+    water.calc = AdiabatCalculator(schnet)
+    water.positions[0] = np.nan
+    with pytest.raises(GeometryError, match="not finite"):
+        water.get_forces()
+
+
+def test_nan_from_the_model_is_not_passed_on(schnet):
+    with torch.no_grad():
+        next(schnet.parameters()).fill_(float("nan"))
+    atoms = molecule("H2O")
+    atoms.calc = AdiabatCalculator(schnet)
+    with pytest.raises(DynamicsError, match="far outside"):
+        atoms.get_potential_energy()
