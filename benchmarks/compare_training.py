@@ -4,8 +4,8 @@
     python compare_training.py mace   --peer peers/bin/python
     python compare_training.py sgdml  --peer peers/bin/python
 
-`--peer` is the interpreter of the peer's environment (see `peers/README.md`). Results go to `results/`; `--table` only
-prints what is there already. One seed each, so differences of a few per cent mean nothing.
+`--peer` is the interpreter of the peer's environment (see `peers/README.md`). Results go to `results/`; `--table`
+only prints what is there already. One seed each, so differences of a few per cent mean nothing.
 """
 
 import argparse
@@ -43,9 +43,7 @@ def table(method):
     ours, peer = (
         json.loads((HERE / "results" / f"{w}_ethanol_{method}.json").read_text()) for w in ("ours", "peers")
     )
-    print(
-        f"{method}: {ours['program']} / {peer['program']}, {ours['test']['frames']} test frames of the shipped ethanol"
-    )
+    print(f"{method}: {ours['program']} / {peer['program']}, {ours['test']['frames']} test frames of ethanol")
     for name, unit in SCORES.items():
         a, b = 1000 * ours["test"][name], 1000 * peer["test"][name]
         print(f"  {name:22}{a:9.3f} / {b:9.3f} {unit:9} ratio {a / b:.3f}")
@@ -66,7 +64,8 @@ def main():
         method, peer = arguments.method, str(Path(arguments.peer).absolute())
         runs = [start(sys.executable, f"ours_{method}.py", method, "ours")]
         runs.append(start(peer, f"peers/train_{method}.py", method, "peers"))
-        if any([run.wait() for run in runs]):
+        codes = [run.wait() for run in runs]
+        if any(codes):
             sys.exit("a training failed; its message is above")
     table(arguments.method)
 
