@@ -94,7 +94,9 @@ def table(results: dict[str, Any]) -> str:
         "Made by `python benchmarks/mlearn_bpnn.py DATA NNP`; recipe and cutoff rule stand at its head. Errors on",
         "mlearn's test frames (Zuo et al., doi:10.1021/acs.jpca.9b08723) as adiabat / published NNP file, both",
         "evaluated here: energies in meV/atom, forces in meV/Å. Seconds are reading, features, fit and validation on",
-        "the given number of threads of a shared machine. The recipe was chosen with a view of these test errors.",
+        "the given number of threads of a shared machine. The recipe was chosen with a view of these test errors, and",
+        "`adiabat data lint` finds 12 of 31 test frames of Ni, 11 of 31 of Cu and 3 of the others in the training part, which",
+        "flatters both columns.",
         "",
         "| element | cutoff, Å | energy MAE | energy RMSE | forces MAE | forces RMSE | seconds | threads |",
         "|---|---|---|---|---|---|---|---|",
@@ -119,7 +121,7 @@ def main() -> None:
     parser.add_argument("nnp", type=Path)
     parser.add_argument("--elements", nargs="+", default=ELEMENTS, choices=ELEMENTS)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--work", type=Path, default=Path("run"), help="where models and logs go")
+    parser.add_argument("--work", type=Path, default=Path("runs/mlearn"), help="where models and logs go")
     parser.add_argument("--table", type=Path, default=Path(__file__).parents[1] / "docs" / "mlearn.md")
     parser.add_argument("--epochs", type=int, default=RECIPE["fit"]["epochs"])
     options = parser.parse_args()

@@ -29,27 +29,45 @@ def _read(path: Path, keys: str) -> Any:
     from adiabat.data.keys import parse_mapping
 
     dataset = read(path, parse_mapping(keys) if keys else None)
-    for line in dataset.report.lines():
-        typer.echo(line)
+    _show(dataset.report)
     return dataset
+
+
+def _show(report: Any) -> None:
+    for line in report.lines():
+        typer.echo(line)
 
 
 def info_command(files: Files, keys: Keys = "", json_file: JsonFile = None) -> None:
     """What is in the data: frames, elements, labels, ranges (eV, Å)."""
+    from adiabat.data import stream
+    from adiabat.data.keys import parse_mapping
     from adiabat.data.statistics import summarize
     from adiabat.elements import symbol
 
     out = {}
     for path in files:
-        found = summarize(_read(path, keys))
-        row = asdict(found)
+        frames, report = stream(path, parse_mapping(keys) if keys else None)
+        found = summarize(frames)
+        _show(report)
+        row = {k: dict(v) if isinstance(v, dict) else v for k, v in vars(found).items()}
         row["elements"] = {symbol(z): n for z, n in sorted(found.elements.items())}
         row["force_rms"] = {symbol(z): value for z, value in sorted(found.force_rms.items())}
         out[str(path)] = row
         for name, value in row.items():
-            typer.echo(f"  {name}: {value}")
+            typer.echo(f"  {name.replace('_', ' ')}: {_plain(value)}")
     if json_file is not None:
-        json_file.write_text(json.dumps(out, indent=1, default=str) + "\n")
+        json_file.write_text(json.dumps(out, indent=1) + "\n")
+
+
+def _plain(value: Any) -> str:
+    """Mappings as `key value, key value`, ranges as `low to high`, numbers to six figures."""
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_plain(v)}" for k, v in value.items())
+    if isinstance(value, tuple):
+        low, high, *total = value
+        return f"{_plain(low)} to {_plain(high)}" + (f", {total[0]} in all" if total else "")
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def lint_command(files: Files, keys: Keys = "", json_file: JsonFile = None) -> None:
@@ -72,11 +90,14 @@ def convert_command(
     target: Annotated[Path, typer.Argument(help="File to write: .extxyz, .h5 or .lmdb.")],
     keys: Keys = "",
 ) -> None:
-    """Change the format; labels are written under REF_ keys in eV and Å."""
-    from adiabat.data import write
+    """Change the format; labels are written under REF_ keys in eV and Å. Files may be larger than memory."""
+    from adiabat.data import stream, write
+    from adiabat.data.keys import parse_mapping
 
-    dataset = _read(source, keys)
-    typer.echo(f"{write(target, dataset)} frames written to {target}")
+    frames, report = stream(source, parse_mapping(keys) if keys else None)
+    written = write(target, frames)
+    _show(report)
+    typer.echo(f"{written} frames written to {target}")
 
 
 def split_command(

@@ -3,6 +3,7 @@
 from adiabat.data.dataset import Dataset, MemoryDataset, Subset, dataset_hash, frame_hash
 from adiabat.data.frame import LABELS, Batch, Frame, collate
 from adiabat.data.info import DataInfo
+from adiabat.data.lint import Finding, lint
 from adiabat.data.loader import Loader
 from adiabat.data.split import Split, split
 from adiabat.data.store import ReadReport, read, stream, write
@@ -12,6 +13,7 @@ __all__ = [
     "Batch",
     "DataInfo",
     "Dataset",
+    "Finding",
     "Frame",
     "Loader",
     "MemoryDataset",
@@ -21,6 +23,7 @@ __all__ = [
     "collate",
     "dataset_hash",
     "frame_hash",
+    "lint",
     "read",
     "split",
     "stream",
