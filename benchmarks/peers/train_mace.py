@@ -124,6 +124,7 @@ def main():
         instrument(record, arguments.initial)
         run_train.run(build_arguments(folder, settings, energies))
         history = validation_history(folder)
+        # a pickle, but the one that the peer wrote a moment ago
         model = torch.load(folder / "peer.model", map_location="cpu", weights_only=False)
     if arguments.model:
         torch.save(model, arguments.model)
