@@ -167,3 +167,12 @@ def test_within():
     graph = Graph.build(system, 5.0)
     assert rows(graph.within(2.5).pairs, graph.within(2.5).shifts) == rows(*neighbor_pairs(system, 2.5))
     assert graph.within(7.0) is graph
+
+
+def test_values_go_to_pairs_and_back():
+    graph = Graph.build(System.from_arrays([[0, 0, 0], [1, 0, 0], [2.5, 0, 0], [9, 0, 0]], [1] * 4), 2.0)
+    values = torch.arange(8.0).reshape(4, 2)
+    assert torch.equal(graph.of_centers(values), values[graph.pairs[0]])
+    assert torch.equal(graph.of_neighbors(values), values[graph.pairs[1]])
+    found = graph.sum_over_neighbors(graph.of_neighbors(values))
+    assert torch.equal(found, torch.stack([values[1], values[0] + values[2], values[1], torch.zeros(2)]))

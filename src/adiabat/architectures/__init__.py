@@ -63,6 +63,14 @@ METHODS = {
             {"optimizer": {"rate": 0.002}, "schedule": {"kind": "cosine"}},
         ),
         Method(
+            "painn",
+            _WING + "equivariant.painn",
+            "PaiNN",
+            "Message passing of scalars and vectors",
+            "10.48550/arXiv.2102.03150",
+            {"optimizer": {"rate": 0.001}, "schedule": {"kind": "cosine"}},
+        ),
+        Method(
             "mace",
             _WING + "equivariant.mace",
             "MACE",

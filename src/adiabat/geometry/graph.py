@@ -49,6 +49,18 @@ class Graph:
         offsets = torch.einsum("pk,pkl->pl", self.shifts.to(positions.dtype), cells)
         return positions[self.neighbors] - positions[self.centers] + offsets
 
+    def of_centers(self, values: Tensor) -> Tensor:
+        """Values of atoms `[atoms, ...]` at the center of each pair `[pairs, ...]`."""
+        return values.index_select(0, self.centers)
+
+    def of_neighbors(self, values: Tensor) -> Tensor:
+        """Values of atoms `[atoms, ...]` at the neighbor of each pair `[pairs, ...]`."""
+        return values.index_select(0, self.neighbors)
+
+    def sum_over_neighbors(self, values: Tensor) -> Tensor:
+        """Sums of pairs' values `[pairs, ...]` over the neighbors of each atom `[atoms, ...]`."""
+        return values.new_zeros((self.system.atoms, *values.shape[1:])).index_add(0, self.centers, values)
+
     def replace(self, **changes: Any) -> Graph:
         """A copy with some fields changed."""
         return replace(self, **changes)

@@ -10,12 +10,13 @@ from adiabat.pretrained.kit import Importer, Kit
 _MODULES = {
     "schnet": "schnetpack",
     "schnet-pyg": "pyg",
+    "painn": "schnetpack",
     "mace": "mace",
     "n2p2": "n2p2",
     "sgdml": "sgdml",
 }
 # kits whose names start like a supported one but which need a page that is not there yet
-_LATER = ("schnet-fairchem1", "mace-les", "n2p2-4G")
+_LATER = ("schnet-fairchem1", "painn-fairchem1", "mace-les", "n2p2-4G")
 
 
 def importer(kit: Kit) -> Importer | None:

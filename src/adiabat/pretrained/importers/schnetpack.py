@@ -1,4 +1,4 @@
-"""SchNetPack 2 (doi:10.1063/5.0138367): parameters of SchNet under the program's names."""
+"""SchNetPack 2 (doi:10.1063/5.0138367): parameters of SchNet and PaiNN under the program's names."""
 
 from __future__ import annotations
 
@@ -7,34 +7,52 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
+from adiabat.architectures.equivariant.painn import PaiNN, PaiNNConfig
 from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
 from adiabat.elements import number
 from adiabat.errors import CheckpointError
-from adiabat.potential import Referenced
+from adiabat.potential import AtomicPotential, Referenced
 from adiabat.pretrained.kit import Imported, Kit
 from adiabat.units import energy_unit
 
-_NAMES = {
+_COMMON = {
     "embedding.table": "representation.embedding.weight",
     "basis.centers": "representation.radial_basis.offsets",
     "basis.widths": "representation.radial_basis.widths",
     "head.layers": "output_modules.0.outnet",
+}
+_SCHNET = _COMMON | {
     "inward": "in2f",
     "convolution.filters.layers": "filter_network",
     "outward.layers": "f2out",
     "interactions": "representation.interactions",
 }
+_PAINN = _COMMON | {
+    "filters": "representation.filter_net",
+    "messages": "representation.interactions",
+    "phi.layers": "interatomic_context_net",
+    "mix.weight": "mu_channel_mix.weight",
+    "updates": "representation.mixing",
+    "gates.layers": "intraatomic_context_net",
+    "dipole.blocks": "output_modules.1.outnet",
+    "vectors": "mix_vectors",
+    "scalars.layers": "scalar_net",
+}
 
 
 def from_kit(kit: Kit) -> Imported:
-    """The kit's SchNet. Its numbers leave the program's energy offsets out."""
+    """The kit's SchNet or PaiNN. Its numbers leave the program's energy offsets out."""
     weights = kit.weights()
     given = kit.meta["elements"]
     rows = weights["representation.embedding.weight"].shape[0]
     # some kits say in words that the table has a row per atomic number
     elements = range(1, rows) if isinstance(given, str) else [number(z) for z in given]
     unit = "kcal/mol" if "kcal/mol" in kit.meta["units"] else "eV"
-    model = read_schnet(kit.meta["hyperparameters"], weights, elements)
+    options = kit.meta["hyperparameters"]
+    if kit.meta["method"].startswith("painn"):
+        model = read_painn(options, weights, elements, dipole="dipole" in kit.meta.get("keys", ()))
+    else:
+        model = read_schnet(options, weights, elements)
     return Imported({"": Referenced(model, scale=energy_unit(unit))}, energy_unit=unit)
 
 
@@ -49,21 +67,48 @@ def read_schnet(options: Mapping[str, object], weights: Mapping[str, Tensor], el
     Raises:
         CheckpointError: a parameter is missing or has another shape.
     """
-    config = SchNetConfig.parse(
-        {
-            "cutoff": options["cutoff"],
-            "channels": options["n_atom_basis"],
-            "layers": options["n_interactions"],
-            "basis": options["n_rbf"],
-            "filters": options.get("n_filters"),
-        }
-    )
+    config = SchNetConfig.parse(_common(options) | {"filters": options.get("n_filters")})
     model = SchNet(config, elements).double()
-    fill(model, weights, _NAMES)
+    fill(model, weights, _SCHNET)
     return model
 
 
-def fill(model: SchNet, weights: Mapping[str, Tensor], names: Mapping[str, str]) -> None:
+def read_painn(
+    options: Mapping[str, object], weights: Mapping[str, Tensor], elements: Iterable[int], dipole: bool = False
+) -> PaiNN:
+    """PaiNN in float64, in the program's own units.
+
+    Args:
+        options: the program's n_atom_basis, n_interactions, n_rbf and cutoff; rbf, activation, shared_filters and
+            epsilon are optional.
+        weights: state of its NeuralNetworkPotential whose first output is Atomwise.
+        elements: atomic numbers whose embedding rows are kept.
+        dipole: whether the second output is a DipoleMoment with vectors, to be read too.
+
+    Raises:
+        CheckpointError: an option that the page does not have; a parameter is missing or has another shape.
+    """
+    for name, known in (("rbf", "gaussian"), ("activation", "silu")):
+        if options.get(name, known) != known:
+            raise CheckpointError(
+                f"{name} '{options[name]}' is not an option of the page PaiNN, which has '{known}' alone."
+            )
+    changes = {name: options[name] for name in ("shared_filters", "epsilon") if name in options}
+    model = PaiNN(PaiNNConfig.parse(_common(options) | changes | {"dipole": dipole}), elements).double()
+    fill(model, weights, _PAINN)
+    return model
+
+
+def _common(options: Mapping[str, object]) -> dict[str, object]:
+    return {
+        "cutoff": options["cutoff"],
+        "channels": options["n_atom_basis"],
+        "layers": options["n_interactions"],
+        "basis": options["n_rbf"],
+    }
+
+
+def fill(model: AtomicPotential, weights: Mapping[str, Tensor], names: Mapping[str, str]) -> None:
     """Copies a program's tensors into the page's under a table of name parts, page's to program's."""
     arrays = {}
     for own, tensor in model.state_dict().items():
@@ -72,7 +117,7 @@ def fill(model: SchNet, weights: Mapping[str, Tensor], names: Mapping[str, str])
             theirs = theirs.replace(part, replacement)
         if theirs not in weights:
             raise CheckpointError(
-                f"the weights have no '{theirs}', which {own} needs: is it a SchNet of this program?"
+                f"the weights have no '{theirs}', which {own} needs: is it a {type(model).__name__} of this program?"
             )
         value = weights[theirs].double()
         if own == "embedding.table":

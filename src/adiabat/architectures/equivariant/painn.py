@@ -1,0 +1,170 @@
+"""PaiNN: message passing of scalars and vectors over interatomic directions.
+
+K. T. Schütt, O. T. Unke and M. Gastegger, ICML 2021, arXiv:2102.03150 (doi:10.48550/arXiv.2102.03150); program whose
+numbers it gives: SchNetPack 2 (doi:10.1063/5.0138367).
+
+| paper | here | shape, unit |
+|---|---|---|
+| Z_i | `graph.system.numbers` | [atoms], 1 |
+| s_i | `s` | [atoms, channels], 1 |
+| v_i (arrow) | `v` | [atoms, 3, channels], 1 |
+| r_ij / ‖r_ij‖ | `directions`, from i to j | [pairs, 3], 1 |
+| f_cut(‖r_ij‖) | `envelope` | [pairs], 1 |
+| 𝒲_s, 𝒲_vs, 𝒲_vv | `filters`, side by side in this order | [pairs, 3·channels], 1 |
+| φ(s_j) | `phi(s)` | [atoms, 3·channels], 1 |
+| U v_i, V v_i | `uv`, `vv`, from one matrix `mix` | [atoms, 3, channels], 1 |
+| a_ss, a_vv, a_sv | `a_ss`, `a_vv`, `a_sv` | [atoms, channels], 1 |
+| ε_i | `atomic_energies` | [atoms], model's energy unit |
+| q_i, μ | `charges`, `dipole` | [atoms], e; [systems, 3], e·Å |
+
+Departures from the paper, all as in SchNetPack 2: distances are expanded in Gaussians from 0 to the cutoff with their
+spacing as width instead of sin(nπr/r_c)/r; ‖V v_i‖ is √(|V v_i|² + epsilon), which is smooth where vectors vanish;
+charges are shifted alike to add up to the system's total charge. Periodic images count as neighbors. The dipole takes
+positions as they are given: of a charged system it depends on the origin, of a periodic one on the choice of images.
+The vectors are zero at first, so the first message leaves 𝒲_vv out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from adiabat.geometry import Graph, System
+from adiabat.nn.cutoffs import CosineCutoff
+from adiabat.nn.embedding import ElementEmbedding
+from adiabat.nn.gated_equivariant import GatedEquivariantBlock
+from adiabat.nn.mlp import MLP, dense
+from adiabat.nn.radial import GaussianBasis
+from adiabat.potential import ArchitectureConfig, AtomicPotential, Prediction, total_energy
+
+
+class PaiNNConfig(ArchitectureConfig):
+    """Options of PaiNN; the defaults are those of the ethanol model published with SchNetPack 2."""
+
+    method: Literal["painn"] = "painn"
+    """Name of the architecture."""
+    cutoff: float = Field(default=5.0, gt=0.0)
+    """Radius of an atom's neighborhood, Å."""
+    channels: int = Field(default=128, ge=2)
+    """Scalars of an atom, and vectors too, F."""
+    layers: int = Field(default=3, ge=1)
+    """Message and update blocks."""
+    basis: int = Field(default=20, ge=2)
+    """Gaussians from 0 to the cutoff."""
+    shared_filters: bool = False
+    """Whether all layers filter with the same 𝒲."""
+    epsilon: float = Field(default=1e-8, gt=0.0)
+    """Added to squared lengths of the vectors V v before the root."""
+    dipole: bool = False
+    """Whether to predict charges and the dipole too, which then need labels in the loss."""
+
+
+class Message(nn.Module):
+    """Δs_i = Σ_j φ_s(s_j) ∘ 𝒲_s, Δv_i = Σ_j v_j ∘ φ_vv(s_j) ∘ 𝒲_vv + φ_vs(s_j) ∘ 𝒲_vs r_ij/‖r_ij‖ (eqs. 7, 8)."""
+
+    def __init__(self, config: PaiNNConfig):
+        super().__init__()
+        self.channels = config.channels
+        self.phi = MLP((config.channels, config.channels, 3 * config.channels), "silu")
+
+    def forward(
+        self, s: Tensor, v: Tensor | None, filters: Tensor, directions: Tensor, graph: Graph
+    ) -> tuple[Tensor, Tensor]:
+        """The features after the message; `v` is None where all vectors are zero."""
+        weights = graph.of_neighbors(self.phi(s)) * filters
+        ds, vs, vv = weights.split(self.channels, dim=1)
+        dv = vs[:, None] * directions[:, :, None]
+        s = s + graph.sum_over_neighbors(ds)
+        if v is None:
+            return s, graph.sum_over_neighbors(dv)
+        return s, v + graph.sum_over_neighbors(dv + vv[:, None] * graph.of_neighbors(v))
+
+
+class Update(nn.Module):
+    """Δs_i = a_ss + a_sv ⟨U v_i, V v_i⟩ and Δv_i = a_vv U v_i with a(s_i, ‖V v_i‖) (eqs. 9 and 10)."""
+
+    def __init__(self, config: PaiNNConfig):
+        super().__init__()
+        self.channels, self.epsilon = config.channels, config.epsilon
+        self.mix = dense(config.channels, 2 * config.channels, bias=False)
+        self.gates = MLP((2 * config.channels, config.channels, 3 * config.channels), "silu")
+
+    def forward(self, s: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """The features after the update."""
+        vv, uv = self.mix(v).split(self.channels, dim=2)
+        lengths = (vv.square().sum(dim=1) + self.epsilon).sqrt()
+        a_ss, a_vv, a_sv = self.gates(torch.cat((s, lengths), dim=1)).split(self.channels, dim=1)
+        return s + a_ss + a_sv * (uv * vv).sum(dim=1), v + a_vv[:, None] * uv
+
+
+class Dipole(nn.Module):
+    """μ = Σ_i μ_i + q_i r_i with atomic dipoles μ_i and charges q_i from two gated blocks (sec. 4, fig. 3)."""
+
+    def __init__(self, config: PaiNNConfig):
+        super().__init__()
+        half = config.channels // 2
+        self.blocks = nn.ModuleList(
+            (GatedEquivariantBlock(config.channels, half, "silu"), GatedEquivariantBlock(half, 1, "silu"))
+        )
+
+    def forward(self, s: Tensor, v: Tensor, system: System) -> tuple[Tensor, Tensor]:
+        """Charges `[atoms]`, which add up to each system's total charge, and dipoles `[systems, 3]`."""
+        hidden, outer = self.blocks
+        s, v = hidden(s, v)
+        s, v = outer(nn.functional.silu(s), v)
+        latent = s[:, 0]
+        missing = system.charge.to(latent.dtype) - system.sum_over_atoms(latent)
+        charges = latent + (missing / system.sum_over_atoms(torch.ones_like(latent)))[system.system]
+        return charges, system.sum_over_atoms(v[:, :, 0] + charges[:, None] * system.positions)
+
+
+class PaiNN(AtomicPotential):
+    """Embedding, message and update blocks by turns, output network, sum over atoms (fig. 2)."""
+
+    config: PaiNNConfig
+
+    def __init__(self, config: PaiNNConfig, elements: Iterable[int]):
+        super().__init__(config, elements, config.cutoff)
+        self.embedding = ElementEmbedding(self.elements, config.channels)
+        self.basis = GaussianBasis(config.basis, 0.0, config.cutoff)
+        self.envelope = CosineCutoff(config.cutoff)
+        sets = 1 if config.shared_filters else config.layers
+        self.filters = dense(config.basis, sets * 3 * config.channels)
+        self.messages = nn.ModuleList(Message(config) for _ in range(config.layers))
+        self.updates = nn.ModuleList(Update(config) for _ in range(config.layers))
+        self.head = MLP((config.channels, config.channels // 2, 1), "silu")
+        self.dipole = Dipole(config) if config.dipole else None
+
+    def layer_filters(self, distances: Tensor) -> list[Tensor]:
+        """The 𝒲 of every layer, each `[pairs, 3·channels]`, from one network."""
+        filters = self.filters(self.basis(distances)) * self.envelope(distances)[:, None]
+        if self.config.shared_filters:
+            return [filters] * self.config.layers
+        return list(filters.split(3 * self.config.channels, dim=1))
+
+    def features(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        """Scalars `[atoms, channels]` and vectors `[atoms, 3, channels]` after the last update."""
+        vectors = graph.vectors()
+        distances = vectors.norm(dim=1)
+        directions = vectors / distances[:, None]
+        s, v = self.embedding(graph.system.numbers), None
+        for message, update, filters in zip(self.messages, self.updates, self.layer_filters(distances), strict=True):
+            s, v = message(s, v, filters, directions, graph)
+            s, v = update(s, v)
+        assert v is not None  # there is at least one layer
+        return s, v
+
+    def atomic_energies(self, graph: Graph) -> Tensor:
+        return self.head(self.features(graph)[0])[:, 0]
+
+    def forward(self, graph: Graph) -> Prediction:
+        if self.dipole is None or graph.owned is not None:  # with ghosts the whole system's charge is not known
+            return super().forward(graph)
+        s, v = self.features(graph)
+        atomic = self.head(s)[:, 0]
+        charges, dipole = self.dipole(s, v, graph.system)
+        return Prediction(total_energy(atomic, graph), atomic_energies=atomic, charges=charges, dipole=dipole)
