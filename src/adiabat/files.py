@@ -35,6 +35,14 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         os.close(folder)
 
 
+def cache_folder() -> Path:
+    """Where compiled code and downloads are kept: $ADIABAT_CACHE, else adiabat in $XDG_CACHE_HOME or ~/.cache."""
+    given = os.environ.get("ADIABAT_CACHE")
+    if given:
+        return Path(given).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "adiabat"
+
+
 def read_structures(path: str | Path, index: str = ":", format: str | None = None) -> list[ase.Atoms]:
     """All structures (or the slice `index` of them) of a file that ASE reads, always as a list."""
     return cast(list[ase.Atoms], list(ase.io.read(path, index, format=format)))
