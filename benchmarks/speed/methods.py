@@ -1,0 +1,53 @@
+"""Which models are compared, with which program, and with which of that program's hyperparameters."""
+
+from dataclasses import dataclass
+
+from ase.data import atomic_numbers
+
+from speed.structures import CUTOFF, ELEMENTS
+
+
+@dataclass(frozen=True)
+class Method:
+    """A peer's model: `page` is adiabat's name, `options` are the peer's, `module` runs in the peer's interpreter."""
+
+    page: str
+    peer: str
+    module: str
+    options: dict
+
+
+def _schnetpack(page, **options):
+    shared = {"n_atom_basis": 128, "n_rbf": 20, "cutoff": CUTOFF, "max_z": 100, "rbf": "gaussian"}
+    return Method(page, "schnetpack", "speed.peer_schnetpack", {**shared, **options})
+
+
+def _mace(hidden):
+    block = "RealAgnosticResidualInteractionBlock"
+    options = {
+        "r_max": CUTOFF,
+        "num_bessel": 8,
+        "num_polynomial_cutoff": 5,
+        "max_ell": 3,
+        "interaction_cls": block,
+        "interaction_cls_first": block,
+        "num_interactions": 2,
+        "hidden_irreps": hidden,
+        "MLP_irreps": "16x0e",
+        "avg_num_neighbors": 20.0,
+        "atomic_numbers": [atomic_numbers[symbol] for symbol in ELEMENTS],
+        "correlation": 3,
+        "atomic_inter_scale": 1.0,
+        "atomic_inter_shift": 0.0,
+    }
+    return Method("mace", "mace-torch", "speed.peer_mace", options)
+
+
+METHODS = {
+    "schnet": _schnetpack("schnet", n_interactions=6),
+    "painn": _schnetpack(
+        "painn", n_interactions=3, shared_interactions=False, shared_filters=False, activation="silu", epsilon=1e-8
+    ),
+    "mace-128x0e": _mace("128x0e"),
+    "mace-128x0e+128x1o": _mace("128x0e+128x1o"),
+}

@@ -1,0 +1,116 @@
+"""The plot and the page of a result."""
+
+import matplotlib
+import matplotlib.pyplot as plt
+
+matplotlib.use("Agg")
+
+HEADINGS = {
+    "inference": "Energy and forces",
+    "training": "Training with forces",
+    "memory": "Peak memory",
+    "first_call": "First call",
+    "scaling": "Cost per atom",
+}
+TEXTS = {
+    "inference": "Process CPU time of one call, ms. Neighbor lists are made beforehand.",
+    "training": "One Adam step with a force loss on a batch of 8 molecules of 21 atoms: CPU ms, and samples per CPU"
+    " second of adiabat / peer.",
+    "memory": "Highest resident memory beyond that of the loaded model, MB, and of the whole process.",
+    "first_call": "Wall time of the first energy and forces in a new process, ms, with empty caches and with those"
+    " that an earlier process left.",
+    "scaling": "adiabat alone on silicon; the ratio is to the cost per atom of the smallest structure.",
+}
+INTRODUCTION = """# Speed
+
+Made by `benchmarks/run --json FILE --page`. adiabat and the peer run in turns, each in a process and an environment
+of its own, with the same structures (5 Å cutoff, single precision) and the same weights: the peer writes its random
+weights, adiabat imports them, and the run stops if energies, forces, losses or gradient norms differ by more than
+1e-4. Ratios are adiabat / peer, medians over the turns; the spread is the interquartile range of the turns' ratios.
+Below 1 adiabat is faster. Times are process CPU times unless a table says otherwise, so that other work on the
+machine disturbs them little; differences under 30 % mean nothing. 21 atoms are benzene and ethanol, 192 are water,
+all others silicon. MACE has 2 layers, correlation 3, l_max 3 and 8 Bessel functions; SchNet 128 features, 6 layers and
+20 Gaussians; PaiNN 128 features, 3 layers and 20 Gaussians.
+"""
+
+
+def number(value):
+    """Three significant digits, a dash for nothing."""
+    if value is None:
+        return "–"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def cell(value):
+    """A text as it is, a number rounded."""
+    return value if isinstance(value, str) else number(value)
+
+
+COLUMNS = {
+    "inference": {"spread": "spread"},
+    "training": {"spread": "spread", "ours_samples_per_s": "samples/s", "peer_samples_per_s": "peer's samples/s"},
+    "memory": {"ours_peak_mb": "whole, MB", "peer_peak_mb": "peer's whole, MB", "peak_ratio": "ratio of the whole"},
+    "first_call": {"caches": "caches"},
+    "scaling": {"us_per_atom": "µs per atom"},
+}
+
+
+def table(work, rows):
+    """A Markdown table of one kind of work."""
+    unit, more = "mb" if work == "memory" else "ms", COLUMNS[work]
+    shown = "MB" if work == "memory" else "ms"
+    heads = ["method", "peer", "atoms", "threads", "mode", f"adiabat, {shown}", f"peer, {shown}", "ratio"]
+    names = [f"ours_{unit}", f"peer_{unit}", "ratio", *more]
+    lines = ["| " + " | ".join([*heads, *more.values(), "note"]) + " |", "|" + "---|" * (len(heads) + len(more) + 1)]
+    for row in rows:
+        cells = [row["method"], row["peer"], *(str(row[k] or "–") for k in ("atoms", "threads")), row.get("mode", "")]
+        cells += [cell(row.get(name)) for name in names]
+        lines.append("| " + " | ".join([*cells, row.get("note", "")]) + " |")
+    return "\n".join(lines)
+
+
+def write_page(result, docs):
+    """`speed.md` and `speed.svg` in a folder of documents."""
+    machine = result["machine"]
+    programs = sorted({f"{f['program']} (torch {f['torch']})" for f in result["programs"].values()})
+    parts = [
+        INTRODUCTION,
+        f"Machine: {machine['cpu']}, {machine['cores']} cores; Python {machine['python']}; {', '.join(programs)};"
+        f" {machine['date']}, revision {machine['commit']}, load {machine['load_before']:.1f} before the run"
+        f"{', a quick run' if result['quick'] else ''}.\n",
+        "![Ratio of CPU times and cost per atom](speed.svg)\n",
+    ]
+    for work, heading in HEADINGS.items():
+        rows = [row for row in result["rows"] if row["work"] == work]
+        if rows:
+            parts.append(f"## {heading}\n\n{TEXTS[work]}\n\n{table(work, rows)}\n")
+    (docs / "speed.md").write_text("\n".join(parts), encoding="utf-8")
+    write_plot(result, docs / "speed.svg")
+
+
+def write_plot(result, path):
+    """Ratios over atoms on the left, cost per atom of adiabat on the right."""
+    matplotlib.rcParams["svg.hashsalt"] = "adiabat"
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    curves(left, result["rows"], "inference", lambda row: row["ratio"])
+    left.axhline(1.0, color="0.6", linewidth=0.8)
+    left.set(xlabel="atoms", ylabel="CPU time, adiabat / peer", xscale="log", yscale="log")
+    work = "scaling" if any(row["work"] == "scaling" for row in result["rows"]) else "inference"
+    curves(right, result["rows"], work, lambda row: row["ours_ms"] and row["ours_ms"] / row["atoms"])
+    right.set(xlabel="atoms", ylabel="adiabat, CPU ms per atom", xscale="log", yscale="log")
+    for axes in (left, right):
+        if axes.lines:
+            axes.legend(fontsize=7)
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    plt.close(figure)
+
+
+def curves(axes, rows, work, value):
+    """One line a method and number of threads."""
+    chosen = [row for row in rows if row["work"] == work and row["atoms"] and value(row) is not None]
+    for method, threads in sorted({(row["method"], row["threads"]) for row in chosen}):
+        points = sorted(
+            (row["atoms"], value(row)) for row in chosen if (row["method"], row["threads"]) == (method, threads)
+        )
+        label = f"{method}, {threads} thread{'s' if threads > 1 else ''}"
+        axes.plot(*zip(*points, strict=True), marker="o", linestyle="-" if threads == 1 else "--", label=label)
