@@ -68,7 +68,7 @@ METHODS = {
             "PaiNN",
             "Message passing of scalars and vectors",
             "10.48550/arXiv.2102.03150",
-            {"optimizer": {"rate": 0.001}, "schedule": {"kind": "cosine"}},
+            {"optimizer": {"rate": 0.002}, "schedule": {"kind": "cosine"}},
         ),
         Method(
             "mace",

@@ -60,7 +60,7 @@ class PaiNNConfig(ArchitectureConfig):
     epsilon: float = Field(default=1e-8, gt=0.0)
     """Added to squared lengths of the vectors V v before the root."""
     dipole: bool = False
-    """Whether to predict charges and the dipole too, which then need labels in the loss."""
+    """Whether to predict the dipole too, from latent charges and atomic dipoles; give its loss a weight then."""
 
 
 class Message(nn.Module):
