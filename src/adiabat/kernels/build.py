@@ -109,7 +109,8 @@ def call(name: str, function: str, dtype: torch.dtype, *arguments: Tensor | int 
     values: list[object] = []
     for value in arguments:
         if isinstance(value, Tensor):
-            assert value.is_contiguous() and value.device.type == "cpu"
+            assert value.is_contiguous()
+            assert value.device.type == "cpu"
             values.append(ctypes.c_void_p(value.data_ptr()))
         else:
             values.append(ctypes.c_int64(value) if isinstance(value, int) else ctypes.c_double(value))

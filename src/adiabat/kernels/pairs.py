@@ -12,7 +12,7 @@ from torch import Tensor
 class PairIndex:
     """Where the pairs of each center and of each neighbor are.
 
-    A forward kernel walks the pairs of a center and a backward kernel those of a neighbor, so that no two threads ever
+    A forward kernel walks the pairs of a center and a backward kernel those of a neighbor, so that no two threads
     write to one place and sums do not depend on the number of threads.
 
     Attributes:

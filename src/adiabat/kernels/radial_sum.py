@@ -41,8 +41,8 @@ class _RadialSum(torch.autograd.Function):
         ctx.table, ctx.pairs = table, pairs
         made = torch.empty_like(features)
         call(
-            "radial_sum", "forward", features.dtype, *features.shape, pairs.begins, pairs.neighbors, distances, factors,
-            features, table.coefficients, table.rows, table.start, table.inverse_step, made,
+            "radial_sum", "forward", features.dtype, *features.shape, pairs.begins, pairs.neighbors, distances,
+            factors, features, table.coefficients, table.rows, table.start, table.inverse_step, made,
         )  # fmt: skip
         return made
 

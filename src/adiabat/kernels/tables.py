@@ -1,4 +1,4 @@
-"""Radial functions as cubic B-splines: values and slopes of a network at the cost of a table, within a known error."""
+"""Radial functions as cubic B-splines: a network's values and slopes at the cost of a table, within a known error."""
 
 from __future__ import annotations
 
