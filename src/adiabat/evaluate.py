@@ -70,7 +70,7 @@ def evaluate(
 def _with_derivatives(potential: Potential, graph: Graph, want: Collection[str], create_graph: bool) -> Prediction:
     with torch.enable_grad():
         positions = graph.system.positions.detach().requires_grad_()
-        strain = positions.new_zeros((len(graph.system), 3, 3)).requires_grad_("stress" in want)
+        strain = positions.new_zeros((graph.system.systems, 3, 3)).requires_grad_("stress" in want)
         prediction = potential(_strained(graph, positions, strain) if "stress" in want else _at(graph, positions))
         if prediction.forces is not None and not {"stress", "hessian"} & set(want):  # the model has its own gradient
             return prediction if create_graph else _detached(prediction)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from adiabat.elements import MAX_NUMBER
 from adiabat.errors import CapabilityError, ConfigError
 from adiabat.geometry import Graph
 from adiabat.geometry.system import check_elements
+from adiabat.kernels.pairs import PairIndex
 from adiabat.settings import Settings
 
 
@@ -70,6 +72,7 @@ class Potential(nn.Module):
         local: False for global models, which know one molecule in one order and no periodicity.
         fitter: which of the four fitters serves the model: gradient, linear, kernel or evolution.
         feels: which parts of an Environment enter the model; any other is refused.
+        is_frozen: True for what `frozen` returns.
         precompute: True if a fit may compute `features` once a frame and step with `predict_from` alone.
     """
 
@@ -78,6 +81,7 @@ class Potential(nn.Module):
     fitter: ClassVar[str] = "gradient"
     feels: ClassVar[frozenset[str]] = frozenset()
     precompute: ClassVar[bool] = False
+    is_frozen = False
 
     def __init__(self, config: Settings, elements: Iterable[int], cutoff: float):
         super().__init__()
@@ -93,6 +97,34 @@ class Potential(nn.Module):
 
     def adapt(self, graphs: Sequence[Graph]) -> None:
         """Sets data-dependent constants from training graphs (neighbor averages, descriptor ranges)."""
+
+    def prepare(self, graph: Graph) -> Graph:
+        """The graph with everything whose size depends on the data made beforehand (`layout`, `triplets`).
+
+        The model gives the same without; a compiled one needs it, because only what comes as an input can vary in
+        size. Pages that make such things override this.
+        """
+        return graph.replace(layout=PairIndex.of_graph(graph)) if self.is_frozen else graph
+
+    def frozen(self) -> Self:
+        """A copy for inference on this machine's CPU: tabulated radial networks and hand-written kernels.
+
+        Its energies differ from the model's by the tables' error, about 1e-8 relative; forces are their exact
+        derivatives. It keeps its dtype, cannot be trained or saved and has no Hessian.
+
+        Raises:
+            CapabilityError: the method has no kernels, or this machine no compiler for them.
+        """
+        made = copy.deepcopy(self).requires_grad_(False)
+        made.freeze()
+        for part in made.modules():
+            if isinstance(part, Potential):
+                part.is_frozen = True
+        return made
+
+    def freeze(self) -> None:
+        """Makes the blocks of this model take their kernels, for good; for `frozen`, which hands in a copy."""
+        raise CapabilityError(f"{type(self).__name__} has no fast kernels.")
 
     def features(self, graph: Graph) -> Any:
         """What the trained part reads of a graph, for models with `precompute`: has `batch`, `to` and `numbers`."""
@@ -193,6 +225,12 @@ class Referenced(Potential):
     def dtype(self) -> torch.dtype:
         return self.model.dtype
 
+    def prepare(self, graph: Graph) -> Graph:
+        return self.model.prepare(graph)
+
+    def freeze(self) -> None:
+        self.model.freeze()
+
     def features(self, graph: Graph) -> Any:
         return self.model.features(graph)
 
@@ -251,6 +289,17 @@ class Sum(Potential):
     def adapt(self, graphs: Sequence[Graph]) -> None:
         for term in self.terms:
             term.adapt(graphs)  # type: ignore[operator]
+
+    def freeze(self) -> None:
+        for term in self.terms:
+            term.freeze()  # type: ignore[operator]
+
+    def prepare(self, graph: Graph) -> Graph:
+        if any(term.cutoff < graph.cutoff for term in self.terms):  # type: ignore[operator]
+            raise CapabilityError("the terms of a Sum have different cutoffs, each with its own list of pairs.")
+        for term in self.terms:
+            graph = term.prepare(graph)  # type: ignore[operator]
+        return graph
 
     def forward(self, graph: Graph) -> Prediction:
         total: Prediction | None = None

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from adiabat.errors import CheckpointError, ConfigError
+from adiabat.geometry import Neighborhood, PairList
 from adiabat.nn.clebsch_gordan import coupling, wigner_3j
 from adiabat.nn.couplings import from_tensor, polynomials
 from adiabat.nn.equivariant_linear import ElementLinear, EquivariantLinear
@@ -12,7 +13,7 @@ from adiabat.nn.irreps import SCALAR, Irrep, Irreps, flatten, unflatten
 from adiabat.nn.normalized import LOGISTIC_FACTOR, SILU_FACTOR, DeepReadout, Gate, LayerNormMLP, NormalizedMLP
 from adiabat.nn.spherical_harmonics import SphericalHarmonics
 from adiabat.nn.symmetric_contraction import SymmetricContraction
-from adiabat.nn.tensor_product import Neighborhood, NeighborTensorProduct
+from adiabat.nn.tensor_product import NeighborTensorProduct
 
 
 def _o3():
@@ -231,6 +232,14 @@ class TestNeighborTensorProduct:
         assert padded.tolist() == [1, 2, 3, 0, 0, 0, 4, 5, 0, 6, 0, 0, 0, 0, 0]
         assert hood.sum(padded).tolist() == [6.0, 0.0, 9.0, 6.0, 0.0]
         assert hood.neighbors[:3].tolist() == [1, 2, 3]
+
+    def test_rows_and_the_plain_list_give_the_same(self):
+        rows, plain = Neighborhood.of(self.pairs, 5), PairList(self.pairs, 5)
+        values, left, right = torch.randn(6, 2), torch.randn(6, 3, 4), torch.randn(6, 3, 2)
+        torch.testing.assert_close(rows.sum(rows.pad(values)), plain.sum(plain.pad(values)))
+        a = rows.contract(rows.pad(left), rows.pad(right))
+        torch.testing.assert_close(a, plain.contract(plain.pad(left), plain.pad(right)))
+        assert torch.equal(rows.of_centers(torch.arange(5.0))[rows.slot], plain.of_centers(torch.arange(5.0)))
 
 
 class TestSymmetricContraction:

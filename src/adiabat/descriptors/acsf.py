@@ -135,7 +135,7 @@ class ACSF(Descriptor):
         kinds = self.element[graph.system.numbers]
         atoms, near = graph.system.atoms, len(self.elements)
         sums = self._sum(self._radial_values(r), graph.centers * near + kinds[graph.neighbors], atoms, near)
-        runs = list(pairwise(self._bounds(graph, r)))
+        runs = [(0, atoms)] if graph.triplets is not None else list(pairwise(self._bounds(graph, r)))
         if len(runs) == 1:
             more = self._angular_sums(vectors, r, graph, kinds, 0, atoms)
         else:  # recomputed in the backward pass, so that 100,000 atoms fit into memory
@@ -143,6 +143,12 @@ class ACSF(Descriptor):
             more = torch.cat([checkpoint(self._angular_sums, *a, use_reentrant=False) for a in arguments])  # type: ignore[arg-type]
         columns = torch.cat([sums, more, r.new_zeros((atoms, 1))], dim=1)
         return columns.gather(1, self.choice[kinds])
+
+    def triplets(self, graph: Graph) -> Tensor:
+        """The contributing triplets `[2, triplets]`, pairs with the same center, of all atoms."""
+        vectors = graph.vectors().detach()
+        first, second = self._triplets(graph, vectors, vectors.norm(dim=1), 0, graph.system.atoms)
+        return torch.stack([first, second])
 
     def _bounds(self, graph: Graph, r: Tensor) -> list[int]:
         """Bounds of runs of atoms with at most about CHUNK triplets each."""
@@ -153,7 +159,9 @@ class ACSF(Descriptor):
 
     def _angular_sums(self, vectors: Tensor, r: Tensor, graph: Graph, kinds: Tensor, begin: int, end: int) -> Tensor:
         """Triplet sums of the atoms from `begin` to before `end` `[end − begin, blocks · functions]`."""
-        first, second, block = self._triplets(graph, vectors, r, kinds, begin, end)
+        stored = graph.triplets
+        first, second = self._triplets(graph, vectors, r, begin, end) if stored is None else stored.unbind(0)
+        block = self._block(graph, kinds, first, second)
         r_jk = (vectors.index_select(0, second) - vectors.index_select(0, first)).norm(dim=1)
         ranges = self._ranges_of(r)
         ij, ik = ranges.index_select(0, first), ranges.index_select(0, second)
@@ -172,7 +180,8 @@ class ACSF(Descriptor):
             (slope,) = _slopes(self._radial_values, r)
             index = torch.arange(pairs, device=r.device) * near + kinds[graph.neighbors]
             radial = self._sum(slope[:, :, None] * (vectors / r[:, None])[:, None, :], index, pairs, near)
-            first, second, block = self._triplets(graph, vectors, r, kinds, 0, graph.system.atoms)
+            first, second = self._triplets(graph, vectors, r, 0, graph.system.atoms)
+            block = self._block(graph, kinds, first, second)
             angular = self._angular_jacobian(vectors, r, first, second, block, blocks)
             columns = torch.cat([radial, angular, r.new_zeros((pairs, 1, 3))], dim=1)
             choice = self.choice[kinds[graph.centers]]
@@ -191,10 +200,8 @@ class ACSF(Descriptor):
         total = self._sum(near, first * blocks + block, len(r), blocks)
         return total + self._sum(far, second * blocks + block, len(r), blocks)
 
-    def _triplets(
-        self, graph: Graph, vectors: Tensor, r: Tensor, kinds: Tensor, begin: int, end: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """First and second pair of every contributing triplet of some atoms, and its neighbors' element pair."""
+    def _triplets(self, graph: Graph, vectors: Tensor, r: Tensor, begin: int, end: int) -> tuple[Tensor, Tensor]:
+        """First and second pair of every contributing triplet of some atoms."""
         centers = graph.centers
         close = (r.detach() < self.angular_cutoff) & (centers >= begin) & (centers < end)
         close = close.nonzero()[:, 0]
@@ -204,7 +211,11 @@ class ACSF(Descriptor):
             across = (vectors[second] - vectors[first]).detach().square().sum(dim=1)
             inside = (across < self.angular_cutoff**2).nonzero()[:, 0]
             first, second = first[inside], second[inside]
-        return first, second, self.element_pair[kinds[graph.neighbors[first]], kinds[graph.neighbors[second]]]
+        return first, second
+
+    def _block(self, graph: Graph, kinds: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """Element pair of the neighbors of each triplet `[triplets]`."""
+        return self.element_pair[kinds[graph.neighbors[first]], kinds[graph.neighbors[second]]]
 
     @staticmethod
     def _sum(values: Tensor, index: Tensor, rows: int, blocks: int) -> Tensor:

@@ -53,7 +53,12 @@ class FeatureScaling(nn.Module):
 
     def forward(self, values: Tensor, element: Tensor) -> Tensor:
         """`[atoms, size]` to `[atoms, size or components]`."""
-        return self._mixed((values - self.shift[element]) * self.factor[element], element)
+        values = (values - self.shift[element]) * self.factor[element]
+        if self.mixing is None:
+            return values
+        # all mixings of all atoms: more arithmetic than row by row, and no size that depends on the data
+        mixed = torch.stack([values @ mixing for mixing in self.mixing.to(values.dtype)], dim=1)
+        return mixed.gather(1, element[:, None, None].expand(-1, 1, mixed.shape[2]))[:, 0]
 
     def scaled(self, features: Features, element: Tensor) -> Features:
         """Stored features with scaled values and slopes; float64 features are scaled in float64."""

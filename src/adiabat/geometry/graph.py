@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from adiabat.geometry.neighborhood import Neighborhood, PairList
 from adiabat.geometry.neighbors import neighbor_pairs
 from adiabat.geometry.system import System
 
@@ -24,6 +25,8 @@ class Graph:
         cutoff: Å; every pair within it is listed, images of an atom with itself included. Infinite for a
             global model: then there are no pairs and the model reads positions.
         owned: `[atoms]` bool or None; energies count owned atoms only, the rest are ghosts.
+        layout: of the pairs for sums over neighbors, or None: `rows` makes it.
+        triplets: `[2, triplets]` or None; pairs that share a center, made beforehand by `Potential.prepare`.
     """
 
     system: System
@@ -31,6 +34,8 @@ class Graph:
     shifts: Tensor
     cutoff: float
     owned: Tensor | None = None
+    layout: Neighborhood | PairList | None = None
+    triplets: Tensor | None = None
 
     @property
     def centers(self) -> Tensor:
@@ -61,15 +66,20 @@ class Graph:
         """Sums of pairs' values `[pairs, ...]` over the neighbors of each atom `[atoms, ...]`."""
         return values.new_zeros((self.system.atoms, *values.shape[1:])).index_add(0, self.centers, values)
 
+    def rows(self) -> Neighborhood | PairList:
+        """The pairs laid out in rows: the stored layout, or a new one."""
+        return Neighborhood.of(self.pairs, self.system.atoms) if self.layout is None else self.layout
+
     def replace(self, **changes: Any) -> Graph:
-        """A copy with some fields changed."""
+        """A copy with some fields changed. With the pairs, what was derived from them goes."""
+        if "pairs" in changes:
+            changes = {"layout": None, "triplets": None} | changes
         return replace(self, **changes)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Graph:
-        """A copy on another device or with another floating-point type."""
+        """A copy on another device or with another floating-point type, without what was made beforehand."""
         owned = None if self.owned is None else self.owned.to(device)
-        return replace(
-            self,
+        return self.replace(
             system=self.system.to(device, dtype),
             pairs=self.pairs.to(device),
             shifts=self.shifts.to(device),
@@ -112,7 +122,7 @@ class Graph:
         if cutoff >= self.cutoff:
             return self
         keep = self.vectors().detach().square().sum(dim=1) < cutoff**2
-        return replace(self, pairs=self.pairs[:, keep], shifts=self.shifts[keep], cutoff=float(cutoff))
+        return self.replace(pairs=self.pairs[:, keep], shifts=self.shifts[keep], cutoff=float(cutoff))
 
 
 def triplets(centers: Tensor, atoms: int) -> tuple[Tensor, Tensor]:

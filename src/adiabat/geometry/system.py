@@ -71,6 +71,11 @@ class System:
         return self.positions.shape[0]
 
     @property
+    def systems(self) -> int:
+        """Number of systems; unlike `len`, it stays a symbol while a model is traced for compilation."""
+        return self.cell.shape[0]
+
+    @property
     def atom_counts(self) -> Tensor:
         """Number of atoms of each system `[systems]`."""
         return torch.bincount(self.system, minlength=len(self))
@@ -78,11 +83,12 @@ class System:
     @property
     def volume(self) -> Tensor:
         """Cell volume `[systems]`, Å³, positive also for left-handed cells; 0 without a cell."""
-        return torch.linalg.det(self.cell).abs()
+        a, b, c = self.cell.unbind(1)
+        return (torch.linalg.cross(a, b) * c).sum(dim=1).abs()
 
     def sum_over_atoms(self, values: Tensor) -> Tensor:
         """Sums `[atoms, ...]` to `[systems, ...]`."""
-        out = values.new_zeros((len(self), *values.shape[1:]))
+        out = values.new_zeros((self.systems, *values.shape[1:]))
         return out.index_add(0, self.system, values)
 
     def replace(self, **changes: Any) -> System:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from adiabat.nn.activations import ACTIVATIONS
@@ -44,6 +45,11 @@ class ElementNetworks(nn.Module):
             rows = (element == place).nonzero()[:, 0]
             out = out.index_copy(0, rows, self._apply_layers(place, features[rows, :size]))
         return out
+
+    def everywhere(self, features: Tensor, element: Tensor) -> Tensor:
+        """The same with every network applied to all atoms: more arithmetic, and no size that depends on the data."""
+        values = [self._apply_layers(k, features[:, :size]) for k, size in enumerate(self.sizes)]
+        return torch.stack(values, dim=1).gather(1, element[:, None])[:, 0]
 
     def _apply_layers(self, place: int, values: Tensor) -> Tensor:
         *inner, last = self.layers[place]  # type: ignore[misc]

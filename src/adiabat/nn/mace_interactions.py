@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from adiabat.geometry import Graph
+from adiabat.geometry.neighborhood import Neighborhood, PairList
 from adiabat.nn.equivariant_linear import ElementLinear, EquivariantLinear
 from adiabat.nn.irreps import SCALAR, Irreps
 from adiabat.nn.normalized import Gate, LayerNormMLP, NormalizedMLP
-from adiabat.nn.tensor_product import Neighborhood, NeighborTensorProduct
+from adiabat.nn.tensor_product import NeighborTensorProduct
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Edges:
         average: average number of neighbors, a scalar.
     """
 
-    hood: Neighborhood
+    hood: Neighborhood | PairList
     harmonics: Tensor
     radial: Tensor
     envelope: Tensor
@@ -58,11 +60,12 @@ class EdgeFeatures(nn.Module):
         self.harmonics, self.basis, self.cutoff, self.transform = harmonics, basis, cutoff, transform
         self.cutoff_on_basis = cutoff_on_basis
 
-    def forward(self, vectors: Tensor, numbers: Tensor, pairs: Tensor, element: Tensor, average: Tensor) -> Edges:
-        """From `vectors [pairs, 3]`, Å, atomic numbers, `pairs [2, pairs]` and the two fields passed on."""
+    def forward(self, vectors: Tensor, graph: Graph, element: Tensor, average: Tensor) -> Edges:
+        """From the graph and its `vectors [pairs, 3]`, Å, and the two fields passed on."""
         distances = vectors.norm(dim=1)
-        hood = Neighborhood.of(pairs, len(numbers))
-        coordinate = distances if self.transform is None else self.transform(distances, numbers, pairs)
+        hood, coordinate = graph.rows(), distances
+        if self.transform is not None:
+            coordinate = self.transform(distances, graph.system.numbers, graph.pairs)
         radial, envelope = self.basis(coordinate), self.cutoff(distances)[:, None]
         harmonics = self.harmonics(vectors / distances[:, None])
         if self.cutoff_on_basis:
@@ -164,7 +167,7 @@ class NonlinearInteraction(nn.Module):
         narrow = self.up(features)
         root = len(self.source) ** -0.5
         source = (self.source * root)[edges.element].index_select(0, edges.hood.neighbors)
-        target = (self.target * root)[edges.element].repeat_interleave(edges.hood.width, dim=0)
+        target = edges.hood.of_centers((self.target * root)[edges.element])
         inputs = torch.cat([edges.radial, source, target], dim=1)
         norm = self.alpha + self.beta * neighbor_density(self.density(inputs), edges)
         sums = self.convolution(narrow, edges.harmonics, self.radial(inputs), edges.hood)

@@ -3,55 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from adiabat.geometry.neighborhood import Neighborhood, PairList
 from adiabat.nn.clebsch_gordan import coupling
 from adiabat.nn.constants import ConstantModule
 from adiabat.nn.irreps import Irreps
-
-
-@dataclass(frozen=True)
-class Neighborhood:
-    """Pairs sorted by center, laid out as one row of equal length per atom.
-
-    A sum over neighbors is then a matrix product per atom, and no tensor with pairs, components and channels at once
-    is ever made. Rows shorter than the longest are filled up with slots that carry zeros.
-
-    Attributes:
-        atoms: number of atoms.
-        width: slots per atom, the largest number of neighbors.
-        slot: where each pair is `[pairs]`.
-        neighbors: the neighbor in each slot `[atoms · width]`, 0 in a filled-up one.
-    """
-
-    atoms: int
-    width: int
-    slot: Tensor
-    neighbors: Tensor
-
-    @classmethod
-    def of(cls, pairs: Tensor, atoms: int) -> Neighborhood:
-        """From `pairs [2, pairs]` sorted by center."""
-        centers, neighbors = pairs
-        counts = torch.bincount(centers, minlength=atoms)
-        width = int(counts.max()) if atoms else 0
-        begins = counts.cumsum(0) - counts
-        slot = torch.arange(len(centers), device=centers.device) - begins[centers] + width * centers
-        padded = neighbors.new_zeros(atoms * width).index_copy(0, slot, neighbors)
-        return cls(atoms, width, slot, padded)
-
-    def pad(self, values: Tensor) -> Tensor:
-        """`[pairs, ...]` to `[atoms · width, ...]`, zeros in filled-up slots."""
-        empty = values.new_zeros((self.atoms * self.width, *values.shape[1:]))
-        return empty.index_copy(0, self.slot, values)
-
-    def sum(self, values: Tensor) -> Tensor:
-        """Sum over neighbors: `[atoms · width, ...]` to `[atoms, ...]`."""
-        return values.view(self.atoms, self.width, *values.shape[1:]).sum(dim=1)
 
 
 class NeighborTensorProduct(ConstantModule):
@@ -93,7 +53,7 @@ class NeighborTensorProduct(ConstantModule):
     couplings: Tensor
 
     def forward(
-        self, features: Sequence[Tensor], harmonics: Tensor, weights: Tensor, hood: Neighborhood
+        self, features: Sequence[Tensor], harmonics: Tensor, weights: Tensor, hood: Neighborhood | PairList
     ) -> list[Tensor]:
         """The sums, `[atoms, 2l+1, paths · channels]` for each irrep of `irreps_out`.
 
@@ -112,9 +72,8 @@ class NeighborTensorProduct(ConstantModule):
             sums = []
             for source, _ in own:
                 size = rows[source].shape[1]
-                left = coupled[path].reshape(hood.atoms, hood.width * size, out.dim)
-                right = (rows[source] * radial[path]).view(hood.atoms, hood.width * size, self.channels)
-                sums.append(torch.bmm(left.transpose(1, 2), right))
+                left = coupled[path].reshape(-1, size, out.dim)
+                sums.append(hood.contract(left, rows[source] * radial[path]))
                 path += 1
             made.append(torch.cat(sums, dim=-1))
         return made

@@ -41,4 +41,4 @@ class ZBLRepulsion(ConstantModule):
         reach = self.radii[numbers[centers]] + self.radii[numbers[neighbors]]
         energy = 0.5 * _COULOMB * zi * zj / distances * screening
         energy = energy * polynomial_envelope(distances / reach, self.power)
-        return distances.new_zeros(len(numbers)).index_add(0, centers, energy)
+        return distances.new_zeros(numbers.shape[0]).index_add(0, centers, energy)

@@ -14,7 +14,7 @@ Agnesi variants are those of the MACE-OFF and MACE-MP models (arXiv:2312.15211, 
 | B_i and m_i, eqs. 10, 11 | `SymmetricContraction` | one [atoms, 2L+1, channels] per irrep |
 | readout R_t, eq. 14 | `readouts` | [atoms], model units |
 
-Slots are pairs laid out in one row per atom (`adiabat.nn.tensor_product.Neighborhood`).
+Slots are pairs laid out in one row per atom (`adiabat.geometry.Neighborhood`).
 
 ## Departures from the paper
 
@@ -179,9 +179,12 @@ class MACE(AtomicPotential):
             counts = torch.cat([torch.bincount(g.centers) for g in graphs])
             self.average.fill_(counts[counts > 0].double().mean() if bool((counts > 0).any()) else 1.0)
 
+    def prepare(self, graph: Graph) -> Graph:
+        return graph.replace(layout=graph.rows())
+
     def atomic_energies(self, graph: Graph) -> Tensor:
         vectors, numbers, atoms = graph.vectors(), graph.system.numbers, graph.system.atoms
-        edges = self.edges(vectors, numbers, graph.pairs, self.embedding.row[numbers], self.average)
+        edges = self.edges(vectors, graph, self.embedding.row[numbers], self.average)
         features = [self.embedding(numbers)[:, None] * len(self.elements) ** -0.5]
         energies = features[0].new_zeros(atoms)
         if self.repulsion is not None:

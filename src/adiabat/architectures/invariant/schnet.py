@@ -7,11 +7,11 @@ doi:10.1063/1.5019779; programs whose numbers it gives: SchNetPack 2 (doi:10.106
 |---|---|---|
 | Z_i | `graph.system.numbers` | [atoms], 1 |
 | x_i^l | `x` | [atoms, channels], 1 |
-| d_ij | `distances` | [pairs], Å |
-| e_k(d_ij) | `expansion` | [pairs, basis], 1 |
-| f_cut(d_ij) | `envelope` | [pairs], 1 |
-| W^l | `convolution.filters(expansion)` | [pairs, filters], 1 |
-| v_i^l | `update` | [atoms, channels], 1 |
+| d_ij | `edges.distances` | [pairs], Å |
+| e_k(d_ij) | `edges.expansion` | [pairs, basis], 1 |
+| f_cut(d_ij) | `edges.envelope` | [pairs], 1 |
+| W^l | `convolution.filters(edges.expansion)` | [pairs, filters], 1 |
+| v_i^l | `interaction(x, edges)` | [atoms, channels], 1 |
 | E_i | `atomic_energies` | [atoms], model's energy unit |
 
 Departures from the paper, all as in SchNetPack 2: the filter network has an activation after its first layer only;
@@ -29,7 +29,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from adiabat.geometry import Graph
-from adiabat.nn.convolution import ContinuousFilterConvolution
+from adiabat.nn.convolution import ContinuousFilterConvolution, RadialEdges
 from adiabat.nn.cutoffs import CosineCutoff
 from adiabat.nn.embedding import ElementEmbedding
 from adiabat.nn.mlp import MLP, dense
@@ -66,9 +66,9 @@ class Interaction(nn.Module):
         self.convolution = ContinuousFilterConvolution(config.basis, filters, "shifted-softplus")
         self.outward = MLP((filters, config.channels, config.channels), "shifted-softplus")
 
-    def forward(self, x: Tensor, expansion: Tensor, envelope: Tensor, pairs: Tensor) -> Tensor:
+    def forward(self, x: Tensor, edges: RadialEdges) -> Tensor:
         """Update of the features `[atoms, channels]`."""
-        return self.outward(self.convolution(self.inward(x), expansion, envelope, pairs))
+        return self.outward(self.convolution(self.inward(x), edges))
 
 
 class SchNet(AtomicPotential):
@@ -82,14 +82,16 @@ class SchNet(AtomicPotential):
         self.interactions = nn.ModuleList(Interaction(config) for _ in range(config.layers))
         self.head = MLP((config.channels, config.channels // 2, 1), config.head_activation)
 
+    def freeze(self) -> None:
+        for interaction in self.interactions:
+            interaction.convolution.freeze(self.basis, self.cutoff)  # type: ignore[union-attr, operator]
+
     def features(self, graph: Graph) -> Tensor:
         """Atoms in their neighborhoods, x_i^T `[atoms, channels]`."""
-        distances = graph.vectors().norm(dim=1)
-        expansion, envelope = self.basis(distances), self.envelope(distances)
+        edges = RadialEdges.of(graph, self.basis, self.envelope)
         x = self.embedding(graph.system.numbers)
         for interaction in self.interactions:
-            update = interaction(x, expansion, envelope, graph.pairs)
-            x = x + update
+            x = x + interaction(x, edges)
         return x
 
     def atomic_energies(self, graph: Graph) -> Tensor:

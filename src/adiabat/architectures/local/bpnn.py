@@ -87,9 +87,12 @@ class BPNN(AtomicPotential):
         widths = self.descriptor.sizes if config.components is None else (config.components,) * kinds
         self.networks = ElementNetworks(widths, config.hidden, config.activations)
 
+    def prepare(self, graph: Graph) -> Graph:
+        return graph.replace(triplets=self.descriptor.triplets(graph))
+
     def atomic_energies(self, graph: Graph) -> Tensor:
         element = self.descriptor.element[graph.system.numbers]
-        return self.networks(self.scaling(self.descriptor(graph), element), element)
+        return self.networks.everywhere(self.scaling(self.descriptor(graph), element), element)
 
     def adapt(self, graphs: Sequence[Graph]) -> None:
         """Sets the scaling from the features of the training graphs, element by element."""
