@@ -3,6 +3,7 @@
 import argparse
 import datetime
 import json
+import math
 import os
 import platform
 import subprocess
@@ -17,6 +18,7 @@ from speed.measure import Plan, measure
 from speed.methods import METHODS
 from speed.render import write_page, write_plot
 
+QUICK = 12 * 60  # seconds after which a quick run starts nothing new
 WORKS = ("inference", "training", "memory", "first_call", "scaling")
 
 
@@ -72,19 +74,22 @@ def plan_of(options, folder):
         mode=options.mode,
         given=parse_given(options.peers_at),
         folder=folder,
+        deadline=time.monotonic() + QUICK if options.quick else math.inf,
     )
 
 
 def run(options):
-    """Measures everything and writes the result after every method, so that a broken run keeps what it has."""
+    """Measures everything and writes the result after every part, so that a broken run keeps what it has."""
     start, result = time.monotonic(), {"machine": machine(), "quick": options.quick, "mode": options.mode}
+    options.json.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="adiabat-speed-") as name:
         plan = plan_of(options, Path(name))
-        for method in plan.methods:
-            measure(plan, method)
-            result |= {"seconds": time.monotonic() - start, "programs": plan.facts, "rows": plan.rows}
-            options.json.parent.mkdir(parents=True, exist_ok=True)
-            options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+        def save():
+            found = {"seconds": time.monotonic() - start, "programs": plan.facts, "rows": plan.rows}
+            options.json.write_text(json.dumps({**result, **found}, indent=1) + "\n", encoding="utf-8")
+
+        measure(plan, save)
 
 
 def main():

@@ -109,22 +109,23 @@ def alternate(workers, rounds, limit):
 
 
 class MemoryGuard:
-    """Tells from smaller structures whether a larger one fits into memory."""
+    """Tells from a smaller structure whether a larger one fits into memory."""
 
-    def __init__(self):
+    def __init__(self, worker):
+        self.worker = worker
+        self.loaded = worker.ask("memory")["peak_mb"]
         self.known = None
 
-    def observe(self, worker, atoms):
-        """Remembers what a structure took."""
-        found = worker.ask("memory")
-        self.known = (atoms, found["resident_mb"], found["peak_mb"])
+    def observe(self, atoms):
+        """Remembers what a structure took beyond the loaded model."""
+        self.known = (atoms, self.worker.ask("memory")["peak_mb"] - self.loaded)
 
     def missing(self, atoms):
         """A sentence if the structure would not fit, else an empty text."""
         if self.known is None:
             return ""
-        before, resident, peak = self.known
-        needed, room = peak * atoms / before, available_mb() + resident
+        needed = self.known[1] * atoms / self.known[0]
+        room = available_mb() + self.worker.ask("memory")["resident_mb"] - self.loaded
         if needed < 0.9 * room:
             return ""
         return f"not run: needs about {needed / 1e3:.0f} GB, {room / 1e3:.0f} GB are free"

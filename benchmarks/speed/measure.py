@@ -1,6 +1,7 @@
 """The measurements of one method, as rows."""
 
 import sys
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,10 @@ MODULE = "ours_potential"
 
 @dataclass
 class Plan:
-    """What to measure, and the interpreters given for the peers."""
+    """What to measure, with which interpreters, and until when (`time.monotonic()`); the rows found so far.
+
+    `called` are the methods that have run already and left compiled code in their caches.
+    """
 
     works: tuple
     methods: tuple
@@ -27,8 +31,10 @@ class Plan:
     mode: str
     given: dict
     folder: Path
+    deadline: float
     rows: list = field(default_factory=list)
     facts: dict = field(default_factory=dict)
+    called: set = field(default_factory=set)
 
     def add(self, work, method, atoms, threads, **values):
         """Appends a row and says so."""
@@ -39,11 +45,18 @@ class Plan:
         numbers = {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in row.items() if v is not None}
         print(" ".join(f"{k}={v}" for k, v in numbers.items()), file=sys.stderr, flush=True)
 
-    def worker(self, stack, method, side, threads, label):
+    def late(self, work, method, atoms, threads):
+        """Whether the time is over; then a row says so."""
+        over = time.monotonic() > self.deadline
+        if over:
+            self.add(work, method, atoms, threads, note="not run: the time of a quick run was over")
+        return over
+
+    def worker(self, stack, method, side, threads):
         """A loaded worker, `ours` or `peer`."""
         python = sys.executable if side == "ours" else interpreter(METHODS[method].peer, self.given)
         module = MODULE if side == "ours" else METHODS[method].module
-        cache = self.folder / "caches" / side / label
+        cache = self.folder / "caches" / side
         worker = stack.enter_context(Worker(python, module, threads, cache))
         folder = self.folder / method
         folder.mkdir(parents=True, exist_ok=True)
@@ -52,46 +65,59 @@ class Plan:
         )
         return worker
 
-    def pair(self, stack, method, threads, label):
+    def pair(self, stack, method, threads):
         """Ours and the peer, which writes the weights first."""
-        peer = self.worker(stack, method, "peer", threads, label)
-        return self.worker(stack, method, "ours", threads, label), peer
+        peer = self.worker(stack, method, "peer", threads)
+        return self.worker(stack, method, "ours", threads), peer
 
     def used(self, method, work):
         """The mode in which ours ran."""
-        return {"mode": self.facts[f"{method} ours"]["mode"][work]}
+        return self.facts[f"{method} ours"]["mode"][work]
 
 
-def measure(plan, method):
-    """All rows of one method; one row with a note if adiabat does not have it."""
-    try:
-        for threads in plan.threads:
-            with ExitStack() as stack:
-                beside_peer(plan, method, threads, plan.pair(stack, method, threads, f"threads{threads}"))
-        if "memory" in plan.works:
-            memory(plan, method)
-        if "scaling" in plan.works:
-            scaling(plan, method)
-    except BenchmarkError as error:
-        if "CapabilityError" not in str(error):
-            raise
-        plan.add(plan.works[0], method, None, None, note=f"not there: {error}")
+def measure(plan, save):
+    """All rows: one thread and memory first, then other numbers of threads, then growing structures.
+
+    `save` is called after every part. What adiabat does not have gets a row with a note.
+    """
+    parts = [(beside_peer, threads) for threads in plan.threads]
+    parts.insert(1, (memory, 1))
+    parts.append((scaling, 1))
+    absent = set()
+    for part, threads in parts:
+        for method in plan.methods:
+            if method in absent or not set(WORKS_OF[part]) & set(plan.works):
+                continue
+            try:
+                part(plan, method, threads)
+            except BenchmarkError as error:
+                if "CapabilityError" not in str(error):
+                    raise
+                absent.add(method)
+                plan.add(plan.works[0], method, None, None, note=f"not there: {error}")
+            save()
 
 
-def beside_peer(plan, method, threads, workers):
+def beside_peer(plan, method, threads):
     """Inference at every size and training, taking turns; the first call of both processes."""
-    guards = [MemoryGuard(), MemoryGuard()]
-    if {"inference", "first_call"} & set(plan.works):
-        for place, atoms in enumerate(plan.atoms):
-            inference(plan, method, threads, atoms, workers, guards, first=place == 0)
-    if "training" in plan.works:
-        deviation = compare("training", 21, workers, f"{method}, training")[0]
-        row = alternate(workers, plan.rounds, plan.limit)
-        rates = {f"{who}_samples_per_s": 1e3 * BATCH / row[f"{who}_ms"] for who in ("ours", "peer")}
-        plan.add(
-            "training", method, 21, threads, batch=BATCH, **row, **rates, deviation=deviation,
-            **plan.used(method, "training"),
-        )  # fmt: skip
+    with ExitStack() as stack:
+        workers = plan.pair(stack, method, threads)
+        guards = [MemoryGuard(worker) for worker in workers]
+        if {"inference", "first_call"} & set(plan.works):
+            for place, atoms in enumerate(plan.atoms):
+                if not plan.late("inference", method, atoms, threads):
+                    inference(plan, method, threads, atoms, workers, guards, first=place == 0)
+        if "training" in plan.works and not plan.late("training", method, 21, threads):
+            training(plan, method, threads, workers)
+
+
+def training(plan, method, threads, workers):
+    """Adam steps with a force loss."""
+    deviation = compare("training", 21, workers, f"{method}, training")[0]
+    row = alternate(workers, plan.rounds, plan.limit)
+    row |= {f"{who}_samples_per_s": 1e3 * BATCH / row[f"{who}_ms"] for who in ("ours", "peer")}
+    mode = plan.used(method, "training")
+    plan.add("training", method, 21, threads, batch=BATCH, **row, deviation=deviation, mode=mode)
 
 
 def compare(work, atoms, workers, label):
@@ -102,69 +128,76 @@ def compare(work, atoms, workers, label):
 
 def inference(plan, method, threads, atoms, workers, guards, first):
     """One size: what does not fit into memory is left out, and the row says so."""
-    notes = [guard.missing(atoms) for guard in guards]
-    if notes[0]:
-        plan.add("inference", method, atoms, threads, note=f"ours {notes[0]}")
+    mode, missing = plan.used(method, "inference"), [guard.missing(atoms) for guard in guards]
+    if missing[0]:
+        plan.add("inference", method, atoms, threads, note=f"ours {missing[0]}")
         return
-    if notes[1]:
+    if missing[1]:
+        workers, guards = workers[:1], guards[:1]
         workers[0].ask("prepare", work="inference", atoms=atoms)
-        row = alternate(workers[:1], plan.rounds, plan.limit)
-        plan.add(
-            "inference", method, atoms, threads, **row, note=f"peer {notes[1]}", **plan.used(method, "inference")
-        )
-        guards[0].observe(workers[0], atoms)
-        return
-    deviation, wall = compare("inference", atoms, workers, f"{method}, {atoms} atoms")
-    if first and "first_call" in plan.works:
-        plan.add(
-            "first_call", method, atoms, threads, ours_ms=wall[0], peer_ms=wall[1], ratio=wall[0] / wall[1],
-            caches="empty", **plan.used(method, "inference"),
-        )  # fmt: skip
+        extra = {"note": f"peer {missing[1]}"}
+    else:
+        deviation, wall = compare("inference", atoms, workers, f"{method}, {atoms} atoms")
+        extra = {"deviation": deviation}
+        if first:
+            first_call(plan, method, atoms, threads, wall)
     if "inference" in plan.works:
         row = alternate(workers, plan.rounds, plan.limit)
-        plan.add("inference", method, atoms, threads, **row, deviation=deviation, **plan.used(method, "inference"))
-    for guard, worker in zip(guards, workers, strict=True):
-        guard.observe(worker, atoms)
+        plan.add("inference", method, atoms, threads, **row, **extra, mode=mode)
+    for guard in guards:
+        guard.observe(atoms)
 
 
-def memory(plan, method, atoms=512):
+def first_call(plan, method, atoms, threads, wall):
+    """The first calls of two new processes; only the first ones of a run find empty caches."""
+    if "first_call" in plan.works:
+        caches = "filled" if method in plan.called else "empty"
+        values = {"ours_ms": wall[0], "peer_ms": wall[1], "ratio": wall[0] / wall[1]}
+        mode = plan.used(method, "inference")
+        plan.add("first_call", method, atoms, threads, **values, caches=caches, mode=mode)
+    plan.called.add(method)
+
+
+def memory(plan, method, threads, atoms=512):
     """Highest resident memory of fresh processes, and how much of it came on top of the loaded model."""
-    found, first = {}, {}
+    if plan.late("memory", method, atoms, threads):
+        return
+    found, wall = {}, []
     with ExitStack() as stack:
-        for who, worker in zip(
-            ("ours", "peer"), plan.pair(stack, method, 1, f"threads{plan.threads[0]}"), strict=True
-        ):
-            loaded = worker.ask("memory")
-            first[who] = worker.ask("prepare", work="inference", atoms=21)["wall_ms"]
+        for who, worker in zip(("ours", "peer"), plan.pair(stack, method, threads), strict=True):
+            loaded = worker.ask("memory")["peak_mb"]
+            wall.append(worker.ask("prepare", work="inference", atoms=21)["wall_ms"])
             worker.ask("prepare", work="inference", atoms=atoms)
             worker.ask("time", repeat=2)
             peak = worker.ask("memory")["peak_mb"]
-            found |= {f"{who}_mb": peak - loaded["peak_mb"], f"{who}_peak_mb": peak}
-    ratios = {
-        "ratio": found["ours_mb"] / found["peer_mb"],
-        "peak_ratio": found["ours_peak_mb"] / found["peer_peak_mb"],
-    }
-    plan.add("memory", method, atoms, 1, **found, **ratios, **plan.used(method, "inference"))
-    if "first_call" in plan.works:
-        plan.add(
-            "first_call", method, 21, 1, ours_ms=first["ours"], peer_ms=first["peer"],
-            ratio=first["ours"] / first["peer"], caches="filled", **plan.used(method, "inference"),
-        )  # fmt: skip
+            found |= {f"{who}_mb": peak - loaded, f"{who}_peak_mb": peak}
+    found["ratio"] = found["ours_mb"] / found["peer_mb"]
+    found["peak_ratio"] = found["ours_peak_mb"] / found["peer_peak_mb"]
+    plan.add("memory", method, atoms, threads, **found, mode=plan.used(method, "inference"))
+    first_call(plan, method, 21, threads, wall)
 
 
-def scaling(plan, method):
+def scaling(plan, method, threads):
     """Ours alone on silicon of growing size; the ratio is the cost per atom over that of the smallest."""
-    guard, smallest = MemoryGuard(), None
+    smallest = None
     with ExitStack() as stack:
-        worker = plan.worker(stack, method, "ours", 1, f"threads{plan.threads[0]}")
+        worker = plan.worker(stack, method, "ours", threads)
+        guard, mode = MemoryGuard(worker), plan.used(method, "inference")
         for atoms in SILICON:
-            note = guard.missing(atoms)
-            if note:
-                plan.add("scaling", method, atoms, 1, note=note)
-                continue
+            missing = guard.missing(atoms)
+            if missing:
+                plan.add("scaling", method, atoms, threads, note=missing)
+                break  # the larger ones need even more
             worker.ask("prepare", work="inference", atoms=atoms)
             row = alternate([worker], plan.rounds, plan.limit)
             cost = 1e3 * row["ours_ms"] / atoms
             smallest = smallest or cost
-            plan.add("scaling", method, atoms, 1, **row, us_per_atom=cost, ratio=cost / smallest)
-            guard.observe(worker, atoms)
+            plan.add("scaling", method, atoms, threads, **row, us_per_atom=cost, ratio=cost / smallest, mode=mode)
+            guard.observe(atoms)
+
+
+WORKS_OF = {
+    beside_peer: ("inference", "training", "first_call"),
+    memory: ("memory",),
+    scaling: ("scaling",),
+}

@@ -17,20 +17,23 @@ TEXTS = {
     "training": "One Adam step with a force loss on a batch of 8 molecules of 21 atoms: CPU ms, and samples per CPU"
     " second of adiabat / peer.",
     "memory": "Highest resident memory beyond that of the loaded model, MB, and of the whole process.",
-    "first_call": "Wall time of the first energy and forces in a new process, ms, with empty caches and with those"
-    " that an earlier process left.",
+    "first_call": "Wall time of the first energy and forces of a loaded model in a new process, ms, with empty"
+    " caches and with those that an earlier process left; compilation is part of it.",
     "scaling": "adiabat alone on silicon; the ratio is to the cost per atom of the smallest structure.",
 }
 INTRODUCTION = """# Speed
 
-Made by `benchmarks/run --json FILE --page`. adiabat and the peer run in turns, each in a process and an environment
-of its own, with the same structures (5 Å cutoff, single precision) and the same weights: the peer writes its random
-weights, adiabat imports them, and the run stops if energies, forces, losses or gradient norms differ by more than
-1e-4. Ratios are adiabat / peer, medians over the turns; the spread is the interquartile range of the turns' ratios.
-Below 1 adiabat is faster. Times are process CPU times unless a table says otherwise, so that other work on the
-machine disturbs them little; differences under 30 % mean nothing. 21 atoms are benzene and ethanol, 192 are water,
-all others silicon. MACE has 2 layers, correlation 3, l_max 3 and 8 Bessel functions; SchNet 128 features, 6 layers and
-20 Gaussians; PaiNN 128 features, 3 layers and 20 Gaussians.
+Made by `benchmarks/run --json FILE --page` (`--quick` for a shorter run; `--peers-at` for interpreters that have the
+peers already, which are installed into `benchmarks/.peers` otherwise). adiabat and the peer run in turns, each in a
+process and an environment of its own, with the same structures (5 Å cutoff, single precision) and the same weights:
+the peer writes its random weights, adiabat imports them, and the run stops if energies, forces, losses or gradient
+norms differ by more than 1e-4.
+
+Ratios are adiabat / peer, below 1 where adiabat needs less; medians over the turns, and the spread is the
+interquartile range of the turns' ratios. Times are process CPU times unless a table says otherwise; other work on the
+machine disturbs those too, and differences under 30 % mean nothing. 21 atoms are benzene and ethanol, 192 are water,
+all others silicon. MACE has 2 layers, correlation 3, l_max 3 and 8 Bessel functions; SchNet 128 features, 6 layers
+and 20 Gaussians; PaiNN 128 features, 3 layers and 20 Gaussians.
 """
 
 
