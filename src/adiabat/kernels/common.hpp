@@ -8,26 +8,17 @@
 
 typedef int64_t index_t;
 
-// Where a distance lies in a table of equidistant cubic B-spline coefficients, and the weights of the four
-// coefficients (w) and of their derivative by the distance (d).
+// Where a distance lies in a table of equidistant intervals, each with the four coefficients of a cubic in u = 0..1.
+// Coefficients rather than values at knots: a slope made of differences of values would lose digits in float32.
 template <typename T>
 struct Knot {
-    index_t row;
-    T w[4], d[4];
-    Knot(T r, double start, double inverse_step, index_t rows) {
+    index_t interval;
+    T u, slope;  // slope: du/dr
+    Knot(T r, double start, double inverse_step, index_t intervals) {
         double t = ((double)r - start) * inverse_step;
-        index_t k = (index_t)std::floor(t);
-        k = std::max<index_t>(0, std::min<index_t>(k, rows - 4));
-        double u = t - (double)k, v = 1.0 - u;
-        row = k;
-        w[0] = (T)(v * v * v / 6.0);
-        w[1] = (T)((3.0 * u * u * u - 6.0 * u * u + 4.0) / 6.0);
-        w[2] = (T)((3.0 * v * v * v - 6.0 * v * v + 4.0) / 6.0);
-        w[3] = (T)(u * u * u / 6.0);
-        d[0] = (T)(-0.5 * v * v * inverse_step);
-        d[1] = (T)((1.5 * u * u - 2.0 * u) * inverse_step);
-        d[2] = (T)((-1.5 * v * v + 2.0 * v) * inverse_step);
-        d[3] = (T)(0.5 * u * u * inverse_step);
+        interval = std::max<index_t>(0, std::min<index_t>((index_t)std::floor(t), intervals - 1));
+        u = (T)(t - (double)interval);
+        slope = (T)inverse_step;
     }
 };
 

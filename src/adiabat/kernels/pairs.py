@@ -7,39 +7,44 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from adiabat.geometry import Graph
+from adiabat.geometry.neighborhood import PairList
+
 
 @dataclass(frozen=True)
-class PairIndex:
+class PairIndex(PairList):
     """Where the pairs of each center and of each neighbor are.
 
     A forward kernel walks the pairs of a center and a backward kernel those of a neighbor, so that no two threads
     write to one place and sums do not depend on the number of threads.
 
     Attributes:
-        centers: `[pairs]`, ascending.
-        neighbors: `[pairs]`.
         begins: first pair of each center, and the number of pairs `[atoms + 1]`.
         order: pairs sorted by neighbor `[pairs]`.
         order_begins: where the pairs of each neighbor begin in `order` `[atoms + 1]`.
     """
 
-    centers: Tensor
-    neighbors: Tensor
     begins: Tensor
     order: Tensor
     order_begins: Tensor
 
     @property
-    def atoms(self) -> int:
-        """Number of atoms."""
-        return self.begins.shape[0] - 1
+    def centers(self) -> Tensor:
+        """The center of each pair `[pairs]`, ascending."""
+        return self.pairs[0]
+
+    @classmethod
+    def of_graph(cls, graph: Graph) -> PairIndex:
+        """The one that was made for the graph beforehand, or a new one."""
+        return graph.layout if isinstance(graph.layout, cls) else cls.of(graph.pairs, graph.system.atoms)
 
     @classmethod
     def of(cls, pairs: Tensor, atoms: int) -> PairIndex:
         """From `pairs [2, pairs]` sorted by center."""
-        centers, neighbors = pairs.contiguous()
+        pairs = pairs.contiguous()
+        centers, neighbors = pairs
         order = torch.argsort(neighbors, stable=True)
-        return cls(centers, neighbors, _begins(centers, atoms), order, _begins(neighbors, atoms))
+        return cls(pairs, atoms, _begins(centers, atoms), order, _begins(neighbors, atoms))
 
 
 def _begins(indices: Tensor, atoms: int) -> Tensor:

@@ -42,7 +42,7 @@ class _RadialSum(torch.autograd.Function):
         made = torch.empty_like(features)
         call(
             "radial_sum", "forward", features.dtype, *features.shape, pairs.begins, pairs.neighbors, distances,
-            factors, features, table.coefficients, table.rows, table.start, table.inverse_step, made,
+            factors, features, table.coefficients, table.intervals, table.start, table.inverse_step, made,
         )  # fmt: skip
         return made
 
@@ -54,7 +54,7 @@ class _RadialSum(torch.autograd.Function):
         made = torch.empty_like(features), torch.empty_like(distances), torch.empty_like(factors)
         call(
             "radial_sum", "backward", features.dtype, *features.shape, pairs.order_begins, pairs.order, pairs.centers,
-            distances, factors, features, table.coefficients, table.rows, table.start, table.inverse_step,
+            distances, factors, features, table.coefficients, table.intervals, table.start, table.inverse_step,
             gradient.contiguous(), *made,
         )  # fmt: skip
         return *made, None, None

@@ -1,4 +1,4 @@
-"""Radial functions as cubic B-splines: a network's values and slopes at the cost of a table, within a known error."""
+"""Radial functions as cubic splines: a network's values and slopes at the cost of a table, within a known error."""
 
 from __future__ import annotations
 
@@ -11,86 +11,98 @@ from scipy.linalg import solve_banded
 from torch import Tensor
 
 from adiabat.errors import CapabilityError
+from adiabat.geometry.neighbors import MIN_DISTANCE
 
-TOLERANCE = 1e-6  # of the largest value
+TOLERANCE = 2e-6
 FIRST, LAST = 256, 8192  # intervals tried
 
 
 @dataclass(frozen=True)
 class Table:
-    """R(r) = Σ_k B(r/h − k) coefficients_k with the cubic B-spline B; twice continuously differentiable.
+    """R(r) = Σ_n a_n u^n in each of many equal intervals with u = 0..1, twice continuously differentiable.
 
     Attributes:
-        coefficients: `[intervals + 3, channels]`.
+        coefficients: a, `[intervals, 4, channels]`.
         start: Å, lower end; the spline continues its first polynomial below.
         stop: Å, upper end.
-        error: largest difference to the tabulated function found, over the function's largest value.
+        error: largest error of values and of slopes found, each over the function's largest.
     """
 
     coefficients: Tensor
     start: float
     stop: float
-    error: float
+    error: float = 0.0
 
     @property
-    def rows(self) -> int:
-        """Number of coefficients of each channel."""
+    def intervals(self) -> int:
+        """Number of intervals."""
         return self.coefficients.shape[0]
 
     @property
     def inverse_step(self) -> float:
         """Intervals per Å."""
-        return (self.rows - 3) / (self.stop - self.start)
+        return self.intervals / (self.stop - self.start)
 
     def to(self, dtype: torch.dtype) -> Table:
         """A copy with another floating-point type."""
         return Table(self.coefficients.to(dtype), self.start, self.stop, self.error)
 
     def __call__(self, distances: Tensor) -> Tensor:
-        """`[...]` Å to `[..., channels]`, differentiable; what the kernels compute inside their loops."""
+        """`[n]` Å to `[n, channels]`, differentiable; what the kernels compute inside their loops."""
         t = (distances.double() - self.start) * self.inverse_step
-        row = t.detach().floor().long().clamp(0, self.rows - 4)
-        u = (t - row)[..., None]
-        v = 1 - u
-        weights = (v**3, 3 * u**3 - 6 * u**2 + 4, 3 * v**3 - 6 * v**2 + 4, u**3)
-        terms = [(w / 6).to(distances.dtype) * self.coefficients[row + k] for k, w in enumerate(weights)]
-        return terms[0] + terms[1] + terms[2] + terms[3]
+        interval = t.detach().floor().long().clamp(0, self.intervals - 1)
+        u = (t - interval).to(distances.dtype)[:, None]
+        a, b, c, d = self.coefficients[interval].unbind(1)
+        return a + u * (b + u * (c + u * d))
 
 
-def tabulate(function: Callable[[Tensor], Tensor], start: float, stop: float, tolerance: float = TOLERANCE) -> Table:
-    """The coarsest table of a smooth function within a tolerance.
+@torch.no_grad()
+def tabulate(
+    function: Callable[[Tensor], Tensor], stop: float, start: float = MIN_DISTANCE, tolerance: float = TOLERANCE
+) -> Table:
+    """The coarsest table of a smooth function within a tolerance of its values and slopes.
 
     Args:
         function: `[n]` Å to `[n, channels]`, evaluated in float64.
-        start: Å, lower end.
         stop: Å, upper end.
-        tolerance: largest error allowed, over the function's largest value.
+        start: Å, lower end.
+        tolerance: largest error allowed, over the function's largest value and slope.
 
     Raises:
         CapabilityError: no table of up to 8192 intervals is near enough.
     """
     intervals, error = FIRST, float("inf")
     while intervals <= LAST:
-        table = _spline(function, start, stop, intervals)
+        step = (stop - start) / intervals
+        table = Table(_spline(function, start, stop, intervals), start, stop)
         # three places in every interval, none of them a knot
-        places = start + (stop - start) / intervals * (torch.arange(3 * intervals, dtype=torch.float64) / 3 + 1 / 6)
-        exact = function(places)
-        error = float((table(places) - exact).abs().max() / exact.abs().max().clamp(min=1e-300))
+        places = start + step * (torch.arange(3 * intervals, dtype=torch.float64) / 3 + 1 / 6)
+        error = max(_difference(table(places), function(places)), _difference(*_slopes(table, function, places)))
         if error <= tolerance:
             return Table(table.coefficients, start, stop, error)
         intervals *= 2
     raise CapabilityError(
-        f"a radial function cannot be tabulated: with {LAST} intervals the error is {error:.1e} of its largest value,"
-        f" above {tolerance:.0e}."
+        f"a radial function cannot be tabulated: with {LAST} intervals the error is {error:.1e} of its largest value"
+        f" or slope, above {tolerance:.0e}."
     )
 
 
-def _spline(function: Callable[[Tensor], Tensor], start: float, stop: float, intervals: int) -> Table:
+def _difference(values: Tensor, exact: Tensor) -> float:
+    return float((values - exact).abs().max() / exact.abs().max().clamp(min=1e-300))
+
+
+def _slopes(table: Table, function: Callable[[Tensor], Tensor], places: Tensor) -> tuple[Tensor, Tensor]:
+    """Central differences of both; a tenth of the way to the next knot is still the same polynomial."""
+    step = 0.01 / table.inverse_step
+    return tuple((f(places + step) - f(places - step)) / (2 * step) for f in (table, function))  # type: ignore[return-value]
+
+
+def _spline(function: Callable[[Tensor], Tensor], start: float, stop: float, intervals: int) -> Tensor:
+    """Coefficients of the cubic spline through equidistant values with the right slopes at both ends."""
     step = (stop - start) / intervals
-    knots = torch.linspace(start, stop, intervals + 1, dtype=torch.float64)
-    values = function(knots).numpy()
+    values = function(torch.linspace(start, stop, intervals + 1, dtype=torch.float64)).numpy()
     ends = [_slope(function, place, inward * 1e-4 * step) for place, inward in ((start, 1), (stop, -1))]
-    # (c_{k-1} + 4 c_k + c_{k+1}) / 6 = f_k inside; with c_{-1} = c_1 − 2 h f'_0 at the ends
+    # B-spline coefficients b: (b_{k-1} + 4 b_k + b_{k+1}) / 6 = f_k inside; with b_{-1} = b_1 − 2 h f'_0 at the ends
     right = 6 * values
     right[0] += 2 * step * ends[0]
     right[-1] -= 2 * step * ends[1]
@@ -98,8 +110,10 @@ def _spline(function: Callable[[Tensor], Tensor], start: float, stop: float, int
     bands[1] = 4.0
     bands[0, 1] = bands[2, -2] = 2.0
     inner = solve_banded((1, 1), bands, right)
-    first, last = inner[1] - 2 * step * ends[0], inner[-2] + 2 * step * ends[1]
-    return Table(torch.from_numpy(np.ascontiguousarray(np.vstack([first, inner, last]))), start, stop, np.nan)
+    b = np.vstack([inner[1] - 2 * step * ends[0], inner, inner[-2] + 2 * step * ends[1]])
+    p, q, r, s = (b[k : k + intervals] for k in range(4))
+    powers = [(p + 4 * q + r) / 6, (r - p) / 2, (p - 2 * q + r) / 2, (s - 3 * r + 3 * q - p) / 6]
+    return torch.from_numpy(np.ascontiguousarray(np.stack(powers, axis=1)))
 
 
 def _slope(function: Callable[[Tensor], Tensor], place: float, step: float) -> np.ndarray:
