@@ -43,6 +43,12 @@ def evaluate(
     Raises:
         CapabilityError: a wanted quantity cannot be had from this potential or for these systems.
     """
+    check_request(potential, graph, want)
+    return derive(potential, graph, want, create_graph)
+
+
+def check_request(potential: Potential, graph: Graph, want: Collection[str]) -> None:
+    """Refuses what `evaluate` refuses before it computes anything."""
     for name in want:
         if name not in QUANTITIES:
             raise CapabilityError(f"'{name}' is not a quantity.{did_you_mean(name, QUANTITIES)}")
@@ -55,8 +61,12 @@ def evaluate(
         raise CapabilityError(
             "stress needs a periodic cell, and none of these systems has one: leave it out of want."
         )
-    derive = potential.conservative and bool({"forces", "stress", "hessian"} & set(want))
-    if not derive:
+
+
+def derive(potential: Potential, graph: Graph, want: Collection[str], create_graph: bool = False) -> Prediction:
+    """`evaluate` without its checks: nothing here depends on the values of tensors, so that it can be traced."""
+    slopes = potential.conservative and bool({"forces", "stress", "hessian"} & set(want))
+    if not slopes:
         with torch.set_grad_enabled(create_graph):
             prediction = potential(graph)
     else:

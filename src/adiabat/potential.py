@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from itertools import chain
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,9 @@ from adiabat.geometry import Graph
 from adiabat.geometry.system import check_elements
 from adiabat.kernels.pairs import PairIndex
 from adiabat.settings import Settings
+
+if TYPE_CHECKING:
+    from adiabat.compile import CompiledPotential
 
 
 @dataclass(frozen=True)
@@ -150,10 +154,18 @@ class Potential(nn.Module):
                     " take a model that can, or leave the environment away."
                 )
 
+    def compiled(
+        self, want: Collection[str] = ("energy", "forces", "stress"), backend: Literal["auto", "inductor"] = "auto"
+    ) -> CompiledPotential:
+        """A fast `graph -> Prediction` of everything in `want`; see `adiabat.compile.compiled`."""
+        from adiabat.compile import compiled
+
+        return compiled(self, want, backend)
+
     @property
     def dtype(self) -> torch.dtype:
         """Floating-point type of the parameters, which the graph must have too."""
-        for tensor in (*self.parameters(), *self.buffers()):
+        for tensor in chain(self.parameters(), self.buffers()):
             if tensor.is_floating_point():
                 return tensor.dtype
         return torch.float64
@@ -161,7 +173,7 @@ class Potential(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
-        for tensor in (*self.parameters(), *self.buffers()):
+        for tensor in chain(self.parameters(), self.buffers()):
             return tensor.device
         return torch.device("cpu")
 

@@ -1,0 +1,166 @@
+"""From a program to something that runs: compiled by Inductor and kept on disk, or the captured graph as it is."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import logging
+import os
+import platform
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+import adiabat
+from adiabat.compile.capture import Program, capture
+from adiabat.errors import CapabilityError, ConfigError, did_you_mean
+from adiabat.files import cache_folder
+from adiabat.kernels.build import compiler
+
+Backend = Literal["auto", "inductor", "captured"]
+BACKENDS: tuple[Backend, ...] = ("auto", "inductor", "captured")
+PACKAGE, SIDECAR = "function.pt2", "function.json"
+# profiler's names and tables of lines take a good part of the C++ compiler's time
+_OPTIONS: dict[str, Any] = {
+    "aot_inductor.package": True,
+    "aot_inductor.enable_line_tables": False,
+    "aot_inductor.enable_frame_pointer": False,
+    "aot_inductor.check_lowerbound": False,
+    "compile_threads": 1,
+}
+
+
+@dataclass(frozen=True)
+class Executable:
+    """A function of the tensors of `Program.flat`.
+
+    Attributes:
+        run: the function.
+        outputs: names of what it gives.
+        seconds: what making or loading it took.
+        cached: whether it came from the cache on disk.
+    """
+
+    program: Program
+    run: Callable[[list[Tensor]], list[Tensor]]
+    outputs: tuple[str, ...]
+    seconds: float
+    cached: bool = False
+
+    def __call__(self, constants: Mapping[str, Tensor], inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Outputs by name."""
+        return dict(zip(self.outputs, self.run(self.program.flat(constants, inputs)), strict=True))
+
+
+def build(
+    program: Program, backend: Backend, title: str, announce: Callable[[str], None] | None = None
+) -> Executable:
+    """Makes a program run.
+
+    Args:
+        program: what to run.
+        backend: "inductor" compiles; "captured" runs the traced graph operation by operation, for tests; "auto" is
+            "inductor".
+        title: what to call it in messages.
+        announce: told once if compiling begins; nothing is said when the cache has it.
+
+    Raises:
+        CapabilityError: it cannot be traced, or there is no compiler, or the compiler fails.
+        ConfigError: the backend does not exist.
+    """
+    if backend not in BACKENDS:
+        raise ConfigError(f"'{backend}' is not a backend.{did_you_mean(backend, BACKENDS)}")
+    began = time.monotonic()
+    if backend == "captured":
+        captured = capture(program)
+        return Executable(program, lambda t: captured.module(*t), captured.outputs, time.monotonic() - began)
+    folder = cache_folder() / "compiled" / key(program)
+    cached = (folder / SIDECAR).exists()
+    if not cached:
+        if compiler() is None and program.device.type == "cpu":
+            raise CapabilityError("no C++ compiler was found: install g++, or set CXX.")
+        if announce is not None:
+            announce(f"compiling {title} for this machine; the result is kept in {folder.parent}.")
+        _compile(program, folder)
+    outputs = tuple(json.loads((folder / SIDECAR).read_text())["outputs"])
+    run = load(folder / PACKAGE)
+    return Executable(program, run, outputs, time.monotonic() - began, cached)
+
+
+def key(program: Program) -> str:
+    """A name that changes with everything the compiled code depends on."""
+    parts: list[Any] = [program.identity, _sources(), torch.__version__, torch.version.cuda, str(program.device)]
+    parts += [platform.machine(), platform.system(), torch.backends.cpu.get_cpu_capability(), _processor()]
+    parts += [torch.get_num_threads(), os.environ.get("CXX"), sorted(_OPTIONS.items())]
+    parts += [(k, tuple(t.shape), str(t.dtype)) for k, t in program.constants.items()]
+    parts += [(k, layout.shape, str(layout.dtype)) for k, layout in program.inputs.items()]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+@functools.cache
+def _sources() -> str:
+    """Hash of adiabat's own code: a version number does not change while one works on it."""
+    digest = hashlib.sha256(adiabat.__version__.encode())
+    root = Path(adiabat.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+@functools.cache
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else [platform.processor()]
+    return next((line for line in lines if line.startswith(("model name", "CPU part"))), lines[0] if lines else "")
+
+
+def _compile(program: Program, folder: Path) -> None:
+    """Fills `folder`, all at once: another process either sees everything or nothing."""
+    from torch._inductor.compile_fx import compile_fx_aot
+    from torch._inductor.package import package_aoti
+
+    captured = capture(program)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary, quiet():
+        made = Path(temporary) / folder.name
+        made.mkdir()
+        try:
+            files: Any = compile_fx_aot(captured.module, [*captured.arguments], config_patches=_OPTIONS)
+            package_aoti(str(made / PACKAGE), files)
+        except Exception as error:  # the compiler's own, of many kinds
+            reason = next(iter(str(error).strip().splitlines()), "no message")
+            raise CapabilityError(f"the compiler fails ({type(error).__name__}: {reason}).") from error
+        (made / SIDECAR).write_text(json.dumps({"outputs": captured.outputs, "adiabat": adiabat.__version__}))
+        if not folder.exists():
+            os.replace(made, folder)
+
+
+def load(package: Path) -> Callable[[list[Tensor]], list[Tensor]]:
+    """The function in a package made by `build`."""
+    from torch._inductor import aoti_load_package
+
+    with quiet():
+        return aoti_load_package(str(package)).loader.run  # type: ignore[union-attr]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps torch's notes about its own internals from the user."""
+    logger = logging.getLogger("torch._inductor")
+    level = logger.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)

@@ -1,0 +1,212 @@
+"""A potential that runs as one compiled function."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import os
+import sys
+import time
+import warnings
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from adiabat.compile.build import Backend, Executable, build
+from adiabat.compile.capture import Layout, Program, Shape, Tensors
+from adiabat.errors import CapabilityError
+from adiabat.evaluate import check_request, derive
+from adiabat.geometry import Graph, Neighborhood, System
+from adiabat.potential import Potential, Prediction
+from adiabat.settings import Settings
+
+_SYSTEM = ("positions", "numbers", "cell", "pbc", "system", "charge", "multiplicity", "head")
+_SHAPES: dict[str, Shape] = {
+    "positions": ("atoms", 3),
+    "numbers": ("atoms",),
+    "cell": ("systems", 3, 3),
+    "pbc": ("systems", 3),
+    "system": ("atoms",),
+    "charge": ("systems",),
+    "multiplicity": ("systems",),
+    "head": ("systems",),
+    "pairs": (2, "pairs"),
+    "shifts": ("pairs", 3),
+    "owned": ("atoms",),
+    "slot": ("pairs",),
+    "table": ("atoms", "width"),
+    "triplets": (2, "triplets"),
+}
+_PREDICTED = ("energy", "atomic_energies", "forces", "stress", "charges", "dipole", "magnetic_moments", "uncertainty")
+
+
+class CompiledPotential:
+    """`graph -> Prediction` as `evaluate` gives it, from one compiled function for all sizes.
+
+    Compiling happens at the first call, or is replaced by what an earlier process left in the cache. Changed weights
+    are seen at the next call. Where compiling is not possible, one warning says why and `evaluate` is used.
+
+    Args:
+        potential: any potential; weights stay where they are.
+        want: names from `evaluate.QUANTITIES`.
+        backend: see `adiabat.compile.build.build`.
+
+    Attributes:
+        reason: why `evaluate` is used instead, or None.
+        executable: the compiled function, once there is one.
+    """
+
+    def __init__(self, potential: Potential, want: Collection[str] = ("energy", "forces"), backend: Backend = "auto"):
+        self.potential = potential
+        self.want = tuple(want)
+        self.backend: Backend = backend
+        self.reason: str | None = None
+        self.executable: Executable | None = None
+        self._layouts: dict[str, Layout] = {}
+
+    def __call__(self, graph: Graph) -> Prediction:
+        """The prediction for a graph with at least the potential's cutoff, in the potential's own type.
+
+        Raises:
+            CapabilityError: as `evaluate` does.
+        """
+        check_request(self.potential, graph, self.want)
+        # sizes of zero and environments are left to evaluate: they are rare, or need no speed
+        if self.reason is None and graph.system.environment is None:
+            inputs = self._inputs(graph)
+            if all(t.numel() for t in inputs.values()) and self._ready(inputs, graph.cutoff):
+                assert self.executable is not None
+                found: dict[str, Any] = dict(self.executable(tensors(self.potential), inputs))
+                return Prediction(**found)
+        return derive(self.potential, graph, self.want)
+
+    def _inputs(self, graph: Graph) -> Tensors:
+        try:
+            return graph_inputs(self.potential.prepare(graph))
+        except CapabilityError as error:
+            self._give_up(error)
+            return {}
+
+    def _ready(self, inputs: Tensors, cutoff: float) -> bool:
+        """Whether there is an executable for these inputs; makes it."""
+        if self.reason is not None:
+            return False
+        layouts = graph_layouts(inputs)
+        if self.executable is not None and layouts == self._layouts:
+            return True
+        potential, want = self.potential, self.want
+        runner = Runner(potential)
+
+        def function(constants: Tensors, given: Tensors) -> Mapping[str, Tensor | None]:
+            found = runner.with_tensors(constants, graph_from(given, cutoff), want)
+            return {name: getattr(found, name) for name in _PREDICTED}
+
+        identity = f"{describe(potential)} {sorted(want)} {cutoff}"
+        program = Program(function, tensors(potential), layouts, identity, potential.device)
+        try:
+            self.executable = build(program, self.backend, type(potential).__name__, announce)
+        except CapabilityError as error:
+            self._give_up(error)
+            return False
+        self._layouts = layouts
+        return True
+
+    def _give_up(self, error: CapabilityError) -> None:
+        self.reason = str(error)
+        warnings.warn(f"{type(self.potential).__name__} runs uncompiled: {error}", stacklevel=4)
+
+
+def compiled(
+    potential: Potential, want: Collection[str] = ("energy", "forces", "stress"), backend: Backend = "auto"
+) -> CompiledPotential:
+    """A potential as one compiled function of everything in `want`; see `CompiledPotential`."""
+    return CompiledPotential(potential, want, backend)
+
+
+class Runner(nn.Module):
+    """Evaluates a potential with other tensors in place of its parameters and buffers."""
+
+    def __init__(self, potential: Potential):
+        super().__init__()
+        self.inner = potential
+
+    def forward(self, graph: Graph, want: Collection[str], create_graph: bool) -> Prediction:
+        """As `evaluate`, without its checks."""
+        return derive(self.inner, graph, want, create_graph)
+
+    def with_tensors(
+        self, constants: Tensors, graph: Graph, want: Collection[str], create_graph: bool = False
+    ) -> Prediction:
+        """The prediction with these parameters and buffers, under the names of `tensors`."""
+        own = {f"inner.{name}": value for name, value in constants.items()}
+        return torch.func.functional_call(self, own, (graph, want, create_graph))
+
+
+def tensors(potential: Potential) -> Tensors:
+    """All parameters and buffers by name, without gradients."""
+    named = dict(potential.named_parameters()) | dict(potential.named_buffers())
+    return {name: value.detach() for name, value in named.items()}
+
+
+def graph_inputs(graph: Graph) -> Tensors:
+    """The tensors of a graph by name, the layouts made beforehand among them."""
+    inputs = {name: getattr(graph.system, name) for name in _SYSTEM}
+    if graph.cutoff != float("inf"):
+        inputs |= {"pairs": graph.pairs, "shifts": graph.shifts}
+    if isinstance(graph.layout, Neighborhood):
+        inputs |= {"slot": graph.layout.slot, "table": graph.layout.table}
+    optional = {"owned": graph.owned, "triplets": graph.triplets}
+    return inputs | {name: value for name, value in optional.items() if value is not None}
+
+
+def graph_from(inputs: Tensors, cutoff: float) -> Graph:
+    """The graph that `graph_inputs` took apart."""
+    fields: dict[str, Any] = {name: inputs[name] for name in _SYSTEM}
+    system = System(**fields)
+    layout = Neighborhood(inputs["slot"], inputs["table"]) if "slot" in inputs else None
+    numbers = system.numbers
+    pairs = inputs["pairs"] if "pairs" in inputs else numbers.new_zeros((2, 0))
+    shifts = inputs["shifts"] if "shifts" in inputs else numbers.new_zeros((0, 3))
+    return Graph(system, pairs, shifts, cutoff, inputs.get("owned"), layout, inputs.get("triplets"))
+
+
+def graph_layouts(inputs: Tensors) -> dict[str, Layout]:
+    """Which sizes of a graph's tensors vary."""
+    return {name: Layout(_SHAPES[name], value.dtype) for name, value in inputs.items()}
+
+
+def describe(potential: Potential) -> str:
+    """Everything but tensors that decides what a potential computes: its modules, their code and plain attributes."""
+    lines = []
+    for name, module in potential.named_modules():
+        kind = type(module)
+        plain = {k: v for k, v in vars(module).items() if not k.startswith("_") and _is_plain(v)}
+        lines.append(f"{name} {kind.__module__}.{kind.__qualname__} {_source_hash(kind)} {plain}")
+    return "\n".join(lines)
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return all(_is_plain(v) for v in value)
+    return value is None or isinstance(value, str | int | float | Settings)
+
+
+@functools.cache
+def _source_hash(kind: type) -> str:
+    if kind.__module__.startswith(("torch.", "adiabat.")):
+        return ""  # their versions are in the key already
+    try:
+        source = "".join(
+            inspect.getsource(c) for c in kind.__mro__ if not c.__module__.startswith(("torch.", "buil"))
+        )
+    except (OSError, TypeError):  # made in an interactive session: never the same twice
+        source = repr((id(kind), os.getpid(), time.time()))
+    return hashlib.sha256(source.encode()).hexdigest()[:16]
+
+
+def announce(sentence: str) -> None:
+    """Tells the user what takes long, on stderr."""
+    print(f"adiabat: {sentence}", file=sys.stderr, flush=True)
