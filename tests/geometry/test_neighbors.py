@@ -149,6 +149,21 @@ def test_skin_list_is_a_superset_and_searches_rarely():
         skin.pairs(system.replace(positions=system.positions * float("nan")))
 
 
+@pytest.mark.parametrize("far", [0.0, 1e5])
+def test_the_order_does_not_depend_on_the_search(far):
+    rng = np.random.default_rng(3)
+    positions = rng.uniform(0, 5, (6, 3)) + far * rng.integers(-1, 2, (6, 3)) * 5.0
+    cell = np.eye(3) * 5.0
+    system = System.from_arrays(positions, [6] * 6, cell, True)
+    pairs, shifts = neighbor_pairs(system, 3.0)
+    table = torch.cat([pairs, shifts.T]).T.tolist()
+    assert len(table) > 20
+    assert table == sorted(table)
+    graph = Graph(system, *neighbor_pairs(system, 4.5), 4.5).within(3.0)
+    assert torch.equal(graph.pairs, pairs)
+    assert torch.equal(graph.shifts, shifts)
+
+
 def test_wrong_cutoffs_are_named():
     for cutoff in (0.0, -1.0, float("nan")):
         with pytest.raises(GeometryError, match="positive"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from scipy.spatial import KDTree
@@ -15,7 +17,7 @@ MIN_DISTANCE = 0.01  # Å; closer atoms are an error of the structure, not physi
 
 
 def neighbor_pairs(system: System, cutoff: float) -> tuple[Tensor, Tensor]:
-    """All directed pairs within `cutoff` (Å), sorted by center.
+    """All directed pairs within `cutoff` (Å), sorted by center, neighbor and shift.
 
     Returns `pairs [2, pairs]` (center, neighbor) and integer `shifts [pairs, 3]`; for an infinite cutoff both are
     empty. Raises GeometryError for overlapping atoms, and for what `System.check` refuses.
@@ -65,8 +67,25 @@ def _pairs_of_one(
     # undo the wrapping: positions stay as given, the shift takes up the difference, in the given lattice vectors
     moved = moved.astype(np.int64)
     shifts = (shifts - moved[j] + moved[i]) @ steps
-    order = np.argsort(i, kind="stable")
+    order = _order(i, j, shifts)
     return i[order], j[order], shifts[order]
+
+
+def _order(i: np.ndarray, j: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """Sorts pairs by center, neighbor and shift: one order, whatever the search that found them looked like.
+
+    Sums then round alike in a simulation and in its continuation from a file.
+    """
+    if len(i) == 0:
+        return np.zeros(0, dtype=np.int64)
+    low = shifts.min(axis=0)
+    span = shifts.max(axis=0) - low + 1
+    if (int(j.max()) + 1) * (int(i.max()) + 1) * math.prod(span.tolist()) >= 2**63:  # atoms far outside their cells
+        return np.lexsort((*shifts.T[::-1], j, i))
+    key = i * (int(j.max()) + 1) + j
+    for k in range(3):
+        key = key * span[k] + (shifts[:, k] - low[k])
+    return np.argsort(key)
 
 
 def complete_cell(cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from adiabat.elements import MAX_NUMBER, symbol
 from adiabat.errors import GeometryError
 
 MAX_COORDINATE = 1e6  # Å; beyond this float32 positions resolve less than 0.1 Å and neighbor lists lose pairs
+INFO_KEYS = ("charge", "total_charge", "multiplicity", "spin_multiplicity", "head")  # of ASE Atoms that are read
 
 
 @dataclass(frozen=True)
