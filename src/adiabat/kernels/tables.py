@@ -47,6 +47,14 @@ class Table:
         """A copy with another floating-point type."""
         return Table(self.coefficients.to(dtype), self.start, self.stop, self.error)
 
+    def refined(self, intervals: int) -> Tensor:
+        """The same function's coefficients in a whole multiple of intervals `[intervals, 4, channels]`."""
+        factor = intervals // self.intervals
+        a, b, c, d = self.coefficients.repeat_interleave(factor, dim=0).unbind(1)
+        x = (torch.arange(intervals, device=a.device) % factor).to(a.dtype)[:, None] / factor
+        parts = [a + x * (b + x * (c + x * d)), b + x * (2 * c + 3 * x * d), c + 3 * x * d, d]
+        return torch.stack([part / factor**n for n, part in enumerate(parts)], dim=1)
+
     def __call__(self, distances: Tensor) -> Tensor:
         """`[n]` Å to `[n, channels]`, differentiable; what the kernels compute inside their loops."""
         t = (distances.double() - self.start) * self.inverse_step

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +12,8 @@ from torch import Tensor, nn
 
 from adiabat.geometry import Graph
 from adiabat.geometry.neighborhood import Neighborhood, PairList
+from adiabat.kernels.pairs import PairIndex
+from adiabat.kernels.tables import tabulate
 from adiabat.nn.equivariant_linear import ElementLinear, EquivariantLinear
 from adiabat.nn.irreps import SCALAR, Irreps
 from adiabat.nn.normalized import Gate, LayerNormMLP, NormalizedMLP
@@ -22,6 +26,7 @@ class Edges:
 
     Attributes:
         hood: layout of the slots.
+        distances: `[pairs]`, Å.
         harmonics: Y times the envelope `[slots, (l_max+1)²]`.
         radial: radial basis `[slots, functions]`.
         envelope: `[slots, 1]`; 1 for a pair whose cutoff is in `radial` already, 0 in filled-up slots.
@@ -30,6 +35,7 @@ class Edges:
     """
 
     hood: Neighborhood | PairList
+    distances: Tensor
     harmonics: Tensor
     radial: Tensor
     envelope: Tensor
@@ -62,17 +68,25 @@ class EdgeFeatures(nn.Module):
 
     def forward(self, vectors: Tensor, graph: Graph, element: Tensor, average: Tensor) -> Edges:
         """From the graph and its `vectors [pairs, 3]`, Å, and the two fields passed on."""
-        distances = vectors.norm(dim=1)
-        hood, coordinate = graph.rows(), distances
-        if self.transform is not None:
-            coordinate = self.transform(distances, graph.system.numbers, graph.pairs)
-        radial, envelope = self.basis(coordinate), self.cutoff(distances)[:, None]
+        hood, distances = graph.rows(), vectors.norm(dim=1)
         harmonics = self.harmonics(vectors / distances[:, None])
-        if self.cutoff_on_basis:
-            radial, envelope = radial * envelope, torch.ones_like(envelope)
-        else:
+        radial, envelope = self.radial(distances, graph.system.numbers, graph.pairs)
+        if not self.cutoff_on_basis:
             harmonics = harmonics * envelope
-        return Edges(hood, hood.pad(harmonics), hood.pad(radial), hood.pad(envelope), element, average)
+        padded = hood.pad(harmonics), hood.pad(radial), hood.pad(envelope)
+        return Edges(hood, distances, *padded, element, average)
+
+    def radial(self, distances: Tensor, numbers: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
+        """Radial basis `[pairs, functions]` and envelope `[pairs, 1]` of atomic numbers and pairs of atoms."""
+        coordinate = distances if self.transform is None else self.transform(distances, numbers, pairs)
+        radial, envelope = self.basis(coordinate), self.cutoff(distances)[:, None]
+        return (radial * envelope, torch.ones_like(envelope)) if self.cutoff_on_basis else (radial, envelope)
+
+    def of_elements(self, center: int, neighbor: int) -> Callable[[Tensor], Tensor]:
+        """The radial basis between two elements as a function of the distance, in float64."""
+        exact = copy.deepcopy(self).double()
+        numbers, ends = torch.tensor([center, neighbor]), torch.tensor([[0], [1]])
+        return lambda r: exact.radial(r, numbers, ends.expand(2, len(r)))[0]
 
 
 @dataclass(frozen=True)
@@ -119,9 +133,16 @@ class Interaction(nn.Module):
         self.skip = ElementLinear(*ends, shapes.elements)
         self.density = NormalizedMLP((shapes.radial[0], 1)) if density else None
 
+    def freeze(self, edges: EdgeFeatures, elements: Sequence[int], cutoff: float) -> None:
+        """Fixes the radial network as tables, one for each pair of elements if the radial basis differs."""
+        network = copy.deepcopy(self.radial).double()
+        kinds = [(z, y) for z in elements for y in elements] if edges.transform is not None else [(elements[0],) * 2]
+        bases = [edges.of_elements(*kind) for kind in kinds]
+        self.convolution.freeze([tabulate(lambda r, basis=basis: network(basis(r)), cutoff) for basis in bases])
+
     def forward(self, features: Sequence[Tensor], edges: Edges) -> tuple[list[Tensor], list[Tensor] | None]:
         """The message and what is added to the product of it, or None."""
-        sums = self.convolution(self.up(features), edges.harmonics, self.radial(edges.radial), edges.hood)
+        sums = convolve(self.convolution, self.up(features), edges, lambda: self.radial(edges.radial))
         norm = self.normalization(edges)
         message = [x / norm for x in self.down(sums)]
         if self.residual:
@@ -162,6 +183,19 @@ class NonlinearInteraction(nn.Module):
         self.alpha = nn.Parameter(torch.tensor(20.0))
         self.beta = nn.Parameter(torch.tensor(0.0))
 
+    def freeze(self, edges: EdgeFeatures, elements: Sequence[int], cutoff: float) -> None:
+        """Fixes the radial network as tables, one for each pair of elements."""
+        exact = copy.deepcopy(self).double()
+        root = len(self.source) ** -0.5
+
+        def weights(center: int, neighbor: int) -> Callable[[Tensor], Tensor]:
+            basis = edges.of_elements(elements[center], elements[neighbor])
+            ends = torch.cat([exact.source[neighbor], exact.target[center]]) * root
+            return lambda r: exact.radial(torch.cat([basis(r), ends.expand(len(r), -1)], dim=1))
+
+        kinds = [(i, j) for i in range(len(elements)) for j in range(len(elements))]
+        self.convolution.freeze([tabulate(weights(*kind), cutoff) for kind in kinds])
+
     def forward(self, features: Sequence[Tensor], edges: Edges) -> tuple[list[Tensor], list[Tensor]]:
         """The message and what is added to the product of it."""
         narrow = self.up(features)
@@ -170,9 +204,24 @@ class NonlinearInteraction(nn.Module):
         target = edges.hood.of_centers((self.target * root)[edges.element])
         inputs = torch.cat([edges.radial, source, target], dim=1)
         norm = self.alpha + self.beta * neighbor_density(self.density(inputs), edges)
-        sums = self.convolution(narrow, edges.harmonics, self.radial(inputs), edges.hood)
+        sums = convolve(self.convolution, narrow, edges, lambda: self.radial(inputs))
         message = [x / norm + own for x, own in zip(self.down(sums), self.own(narrow), strict=True)]
         return self.out(self.gate(message)), self.skip(features)
+
+
+def convolve(
+    convolution: NeighborTensorProduct, features: Sequence[Tensor], edges: Edges, weights: Callable[[], Tensor]
+) -> list[Tensor]:
+    """The sums over neighbors, by the fast kernel if the block is frozen; `weights` are made only if it is not."""
+    if convolution.kernel is None:
+        return convolution(features, edges.harmonics, weights(), edges.hood)
+    pairs = edges.hood
+    assert isinstance(pairs, PairIndex)
+    count = convolution.kernel.kinds
+    kinds = torch.zeros_like(pairs.centers)
+    if count > 1:
+        kinds = edges.element[pairs.centers] * math.isqrt(count) + edges.element[pairs.neighbors]
+    return convolution.fused(features, edges.harmonics, edges.distances, kinds, pairs)
 
 
 def neighbor_density(values: Tensor, edges: Edges) -> Tensor:

@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 
 from adiabat.geometry.neighborhood import Neighborhood, PairList
+from adiabat.kernels.neighbor_product import NeighborProduct, Path
+from adiabat.kernels.pairs import PairIndex
+from adiabat.kernels.tables import Table
 from adiabat.nn.clebsch_gordan import coupling
 from adiabat.nn.constants import ConstantModule
 from adiabat.nn.irreps import Irreps
@@ -46,11 +49,26 @@ class NeighborTensorProduct(ConstantModule):
             if own:
                 self.paths.append(own)
                 terms.append((len(own) * self.channels, out))
-        self.irreps_out = Irreps(tuple(terms))
+        self.irreps_in, self.irreps_out = irreps_in, Irreps(tuple(terms))
+        self.kernel: NeighborProduct | None = None
         self.path_count = len(blocks)
         self.register_constant("couplings", np.concatenate(blocks, axis=1))
 
     couplings: Tensor
+
+    def freeze(self, tables: Sequence[Table]) -> None:
+        """Makes `fused` ready, for good: weights from one table for each kind of pair, `[path_count · channels]`."""
+        sizes = [[ir.dim for _, ir in irreps] for irreps in (self.irreps_in, self.irreps_out)]
+        paths = [Path(source, made) for made, own in enumerate(self.paths) for source, _ in own]
+        tables = [table.to(self.couplings.dtype) for table in tables]
+        self.kernel = NeighborProduct(*sizes, paths, self.channels, tables)
+
+    def fused(
+        self, features: Sequence[Tensor], harmonics: Tensor, distances: Tensor, kinds: Tensor, pairs: PairIndex
+    ) -> list[Tensor]:
+        """What `forward` gives, by the fast kernel: `freeze` has fixed the weights, see `NeighborProduct`."""
+        assert self.kernel is not None
+        return self.kernel(features, harmonics @ self.couplings, distances, kinds, pairs)
 
     def forward(
         self, features: Sequence[Tensor], harmonics: Tensor, weights: Tensor, hood: Neighborhood | PairList

@@ -180,9 +180,15 @@ class MACE(AtomicPotential):
             self.average.fill_(counts[counts > 0].double().mean() if bool((counts > 0).any()) else 1.0)
 
     def prepare(self, graph: Graph) -> Graph:
-        return graph.replace(layout=graph.rows())
+        return super().prepare(graph) if self.is_frozen else graph.replace(layout=graph.rows())
+
+    def freeze(self) -> None:
+        for interaction, product in zip(self.interactions, self.products, strict=True):
+            interaction.freeze(self.edges, self.elements, self.cutoff)  # type: ignore[operator]
+            product.contraction.freeze()  # type: ignore[union-attr, operator]
 
     def atomic_energies(self, graph: Graph) -> Tensor:
+        graph = self.prepare(graph)
         vectors, numbers, atoms = graph.vectors(), graph.system.numbers, graph.system.atoms
         edges = self.edges(vectors, graph, self.embedding.row[numbers], self.average)
         features = [self.embedding(numbers)[:, None] * len(self.elements) ** -0.5]
