@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from adiabat.errors import CheckpointError
+from adiabat.kernels.build import library
+from adiabat.kernels.polynomial import Polynomial, contract
 from adiabat.nn.constants import ConstantModule
 from adiabat.nn.couplings import Basis, Monomial, Polynomials, from_tensor, polynomials
 from adiabat.nn.irreps import Irreps
@@ -47,6 +50,7 @@ class SymmetricContraction(ConstantModule):
             for counts in self.paths
         ]
         self.weights = nn.ParameterList(weights)
+        self.polynomial: Polynomial | None = None
         self._lay_out(irreps_in.dim // self.channels, tables)
 
     def _lay_out(self, components: int, tables: list[list[Polynomials]]) -> None:
@@ -109,7 +113,10 @@ class SymmetricContraction(ConstantModule):
             features: A, one tensor per irrep of `irreps_in`.
             element: which set of weights each atom uses `[atoms]`.
         """
-        atoms = len(element)
+        if self.polynomial is not None and element.device.type == "cpu":
+            made = contract(torch.cat(list(features), dim=1), element, self.polynomial)
+            return list(made.split([out.dim for out in self.outputs], dim=1))
+        atoms = element.shape[0]
         # components first: rows are then long and contiguous, for gathering as for the matrix product
         single = torch.cat(list(features), dim=1).transpose(0, 1).flatten(1)
         power, powers = single, [dict.fromkeys(self.parities, single)]
@@ -127,8 +134,40 @@ class SymmetricContraction(ConstantModule):
                 ]
             )
             own = weights if self.shared else weights.index_select(0, element)
-            made.append(self._weighted(coupled.view(-1, out.dim, atoms, self.channels), own))
+            made.append(self._weighted(coupled.view(weights.shape[1], out.dim, atoms, self.channels), own))
         return made
+
+    def freeze(self) -> None:
+        """Multiplies weights and couplings out, so that `forward` on the CPU takes a kernel, differentiable once.
+
+        The weights must not change afterwards.
+
+        Raises:
+            CapabilityError: there is no compiler for the kernel.
+        """
+        library("polynomial")
+        places: list[int] = []
+        monomials: list[Monomial] = []
+        coefficients: list[Tensor] = []
+        row = 0
+        for place, (out, weights) in enumerate(zip(self.outputs, self.weights, strict=True)):
+            parts = weights.detach().double().cpu().split(self.paths[place], dim=1)
+            for order, (part, own) in enumerate(zip(parts, self.monomials[place], strict=True), start=1):
+                couplings = self._exact[f"coupling{place}_{order}"].reshape(part.shape[1], out.dim, len(own))
+                size = np.abs(couplings).max(axis=0, initial=0.0)
+                used = np.nonzero(size > 1e-13 * size.max(initial=0.0))
+                places += (row + used[0]).tolist()
+                monomials += [own[k] for k in used[1]]
+                coefficients.append(torch.einsum("epc,pt->etc", part, torch.from_numpy(couplings[:, *used])))
+            row += out.dim
+        components, dtype = self.irreps_in.dim // self.channels, self.weights[0].dtype
+        self.polynomial = Polynomial.of(places, monomials, torch.cat(coefficients, dim=1), components, row, dtype)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)
+        if self.polynomial is not None:
+            self.freeze()
+        return self
 
     @staticmethod
     def _weighted(coupled: Tensor, weights: Tensor) -> Tensor:
@@ -138,7 +177,8 @@ class SymmetricContraction(ConstantModule):
 
 def _matrix(coefficients: np.ndarray) -> np.ndarray:
     """`[paths, 2L+1, monomials]` as `[paths · (2L+1), monomials]`."""
-    return coefficients.reshape(-1, coefficients.shape[-1])
+    paths, dim, monomials = coefficients.shape
+    return coefficients.reshape(paths * dim, monomials)
 
 
 def _monomials(

@@ -1,0 +1,217 @@
+"""Polynomials of an atom's features, channel by channel, without a tensor of monomials × atoms × channels."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from adiabat.kernels.build import call
+
+Monomial = tuple[int, ...]
+BLOCK = 64  # bytes of channels side by side, as in polynomial.cpp
+
+
+@dataclass(frozen=True)
+class Polynomial:
+    """B[i, o, c] = Σ_t K[element_i, t, c] Π_{a in monomial t} A[i, a, c] over the terms t of row o.
+
+    Attributes:
+        coefficients: K in the order in which the kernel walks, `[sets, blocks, terms, channels of a block]`.
+        program: the walk, int32; see polynomial.cpp.
+        monomials: ascending component indices of each term, in the order of the coefficients.
+        places: row of each term.
+        components: number of rows of A.
+        rows: number of rows of B.
+        channels: number of channels.
+    """
+
+    coefficients: Tensor
+    program: Tensor
+    monomials: list[Monomial]
+    places: list[int]
+    components: int
+    rows: int
+    channels: int
+
+    @property
+    def sets(self) -> int:
+        """Number of elements; 1 also if all share their coefficients."""
+        return self.coefficients.shape[0]
+
+    @property
+    def terms(self) -> int:
+        """Number of coefficients of one set and channel."""
+        return self.coefficients.shape[2]
+
+    @property
+    def order(self) -> int:
+        """Highest number of factors."""
+        return max((len(m) for m in self.monomials), default=0)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the coefficients."""
+        return self.coefficients.dtype
+
+    @classmethod
+    def of(
+        cls,
+        places: Sequence[int],
+        monomials: Sequence[Monomial],
+        coefficients: Tensor,
+        components: int,
+        rows: int,
+        dtype: torch.dtype,
+    ) -> Polynomial:
+        """From terms in any order, no monomial twice in one row.
+
+        Args:
+            places: row of each term.
+            monomials: ascending component indices of each term, at least one.
+            coefficients: `[sets, terms, channels]`, of any floating-point type.
+            components: number of rows of A.
+            rows: number of rows of B.
+            dtype: to compute with, float32 or float64.
+        """
+        indices: list[dict[Monomial, int]] = [{} for _ in range(rows)]
+        for index, (row, monomial) in enumerate(zip(places, monomials, strict=True)):
+            indices[row][monomial] = index
+        program: list[int] = []
+        order: list[int] = []
+        for terms in indices:
+            _walk((), _children(terms), terms, program, order)
+        packed = _packed(coefficients[:, order].to("cpu", dtype))
+        return cls(
+            packed, torch.tensor(program, dtype=torch.int32), [monomials[t] for t in order],
+            [places[t] for t in order], components, rows, coefficients.shape[2],
+        )  # fmt: skip
+
+    def unpacked(self) -> Tensor:
+        """K as `[sets, terms, channels]`."""
+        return self.coefficients.transpose(1, 2).flatten(2)[..., : self.channels]
+
+
+def contract(features: Tensor, element: Tensor, polynomial: Polynomial) -> Tensor:
+    """B `[atoms, rows, channels]`, differentiable once in the features.
+
+    Args:
+        features: A, `[atoms, components, channels]`, on the CPU, with the dtype of the polynomial.
+        element: which set of coefficients each atom uses `[atoms]`, int64; ignored if there is only one.
+        polynomial: from `Polynomial.of`.
+    """
+    assert features.shape[1:] == (polynomial.components, polynomial.channels)
+    assert features.dtype == polynomial.dtype
+    return _Contract.apply(features, element, polynomial)  # type: ignore[no-any-return]
+
+
+def reference(features: Tensor, element: Tensor, polynomial: Polynomial) -> Tensor:
+    """The same in torch."""
+    own = element if polynomial.sets > 1 else torch.zeros_like(element)
+    coefficients = polynomial.unpacked()[own]
+    made = [
+        sum((coefficients[:, t] * features[:, list(polynomial.monomials[t])].prod(1) for t in terms), zero)
+        for zero, terms in zip(
+            [torch.zeros_like(features[:, 0])] * polynomial.rows,
+            [[t for t, p in enumerate(polynomial.places) if p == row] for row in range(polynomial.rows)],
+            strict=True,
+        )
+    ]
+    return torch.stack(made, dim=1)
+
+
+class _Contract(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, element: Tensor, polynomial: Polynomial) -> Tensor:
+        features, element = features.contiguous(), element.contiguous()
+        ctx.save_for_backward(features, element)
+        ctx.polynomial = polynomial
+        made = features.new_empty(features.shape[0], polynomial.rows, polynomial.channels)
+        _call("forward", features, element, polynomial, made)
+        return made
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        features, element = ctx.saved_tensors
+        made = torch.empty_like(features)
+        _call("backward", features, element, ctx.polynomial, gradient.contiguous(), made)
+        return made, None, None
+
+
+def _call(function: str, features: Tensor, element: Tensor, polynomial: Polynomial, *rest: Tensor) -> None:
+    call(
+        "polynomial", function, features.dtype, features.shape[0], polynomial.channels, polynomial.components,
+        polynomial.rows, polynomial.order, polynomial.terms, polynomial.sets, element, polynomial.program,
+        polynomial.coefficients, features, *rest,
+    )  # fmt: skip
+
+
+def _packed(coefficients: Tensor) -> Tensor:
+    """`[sets, terms, channels]` as `[sets, blocks, terms, channels of a block]`, filled up with zeros."""
+    sets, terms, channels = coefficients.shape
+    width = BLOCK // coefficients.element_size()
+    blocks = -(-channels // width)
+    full = coefficients.new_zeros(sets, terms, blocks * width)
+    full[..., :channels] = coefficients
+    return full.view(sets, terms, blocks, width).transpose(1, 2).contiguous()
+
+
+def _walk(
+    node: Monomial,
+    children: dict[Monomial, list[Monomial]],
+    terms: dict[Monomial, int],
+    program: list[int],
+    order: list[int],
+) -> None:
+    """Appends a node and all below it to the program, and the terms it uses to the order of the coefficients."""
+    below = children.get(node, [])
+    leaves = [child for child in below if child not in children]
+    # alike ones side by side, which the processor predicts best
+    inner = sorted((child for child in below if child in children), key=lambda child: (len(children[child]), child))
+    program += [int(node in terms), len(leaves), len(inner), *(_factor(node, leaf) for leaf in leaves)]
+    order += [terms[m] for m in ([node] if node in terms else []) + leaves]
+    for child in inner:
+        program.append(_factor(node, child))
+        _walk(child, children, terms, program, order)
+
+
+def _factor(node: Monomial, child: Monomial) -> int:
+    """The component that a child has and its parent has not."""
+    (factor,) = (Counter(child) - Counter(node)).elements()
+    return factor
+
+
+def _children(terms: Iterable[Monomial]) -> dict[Monomial, list[Monomial]]:
+    """A tree with few inner nodes that has every monomial as a node; a node divides its children."""
+    levels: dict[int, set[Monomial]] = defaultdict(set)
+    for monomial in terms:
+        levels[len(monomial)].add(monomial)
+    children: dict[Monomial, list[Monomial]] = {(): []}
+    for order in range(max(levels, default=0), 0, -1):
+        for parent, own in _covered(levels[order]).items():
+            children[parent] = sorted(own)
+            if parent:
+                levels[order - 1].add(parent)
+    return children
+
+
+def _covered(monomials: set[Monomial]) -> dict[Monomial, list[Monomial]]:
+    """Few monomials of one order less, each with those it divides: always the one that divides most of the rest."""
+    options: dict[Monomial, set[Monomial]] = defaultdict(set)
+    for monomial in sorted(monomials):
+        for k in range(len(monomial)):
+            options[monomial[:k] + monomial[k + 1 :]].add(monomial)
+    found: dict[Monomial, list[Monomial]] = {}
+    while options:
+        best = max(sorted(options), key=lambda parent: len(options[parent]))
+        found[best] = list(options[best])
+        for monomial in found[best]:
+            for k in range(len(monomial)):
+                options.get(monomial[:k] + monomial[k + 1 :], set()).discard(monomial)
+        options = defaultdict(set, {parent: own for parent, own in options.items() if own})
+    return found
