@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -119,9 +120,11 @@ class Dynamics:
         config = self.config
         if self._start == 0:
             self._record(0)
+        # one generator for the whole run: starting ASE's loop anew costs as much as a step of a small model
+        moves = islice(self.integrator.irun(config.steps - self._start), 1, None)
         for step in range(self._start + 1, config.steps + 1):
             try:
-                self.integrator.run(1)
+                next(moves)
                 row = self._watch(step)
             except (DynamicsError, GeometryError) as error:
                 self._stop(step, error)
