@@ -30,10 +30,11 @@ the peer writes its random weights, adiabat imports them, and the run stops if e
 norms differ by more than 1e-4.
 
 Ratios are adiabat / peer, below 1 where adiabat needs less; medians over the turns, and the spread is the
-interquartile range of the turns' ratios. Times are process CPU times unless a table says otherwise; other work on the
-machine disturbs those too, and differences under 30 % mean nothing. 21 atoms are benzene and ethanol, 192 are water,
-all others silicon. MACE has 2 layers, correlation 3, l_max 3 and 8 Bessel functions; SchNet 128 features, 6 layers
-and 20 Gaussians; PaiNN 128 features, 3 layers and 20 Gaussians.
+interquartile range of the turns' ratios. Times are process CPU times unless a table says otherwise; other work on
+the machine disturbs those too, most of all with two threads, which wait for each other actively, and differences
+under 30 % mean nothing. 21 atoms are benzene and ethanol, 192 are water, all others silicon. MACE has 2 layers,
+correlation 3, l_max 3 and 8 Bessel functions; SchNet 128 features, 6 layers and 20 Gaussians; PaiNN 128 features, 3
+layers and 20 Gaussians.
 """
 
 
