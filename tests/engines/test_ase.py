@@ -1,5 +1,7 @@
 """The ASE calculator: values, neighbor-list reuse, stress, and errors that name the cause."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -20,16 +22,28 @@ def schnet():
     return SchNet(SMALL, [1, 6, 8, 14])
 
 
-def test_equals_evaluate_while_atoms_move(schnet):
+@pytest.mark.parametrize(("fast", "tolerance"), [(False, 1e-12), (True, 1e-5)])
+def test_equals_evaluate_while_atoms_move(schnet, fast, tolerance):
     atoms = molecule("CH3CH2OH")
-    calculator = atoms.calc = AdiabatCalculator(schnet, skin=0.6)
+    calculator = atoms.calc = AdiabatCalculator(schnet, skin=0.6, fast=fast)
     random = np.random.default_rng(0)
     for _ in range(12):
         atoms.positions += random.normal(0, 0.03, atoms.positions.shape)
         fresh = evaluate(schnet, Graph.build(System.from_ase(atoms), 4.0))
-        assert atoms.get_potential_energy() == pytest.approx(float(fresh.energy), abs=1e-12)
-        assert np.allclose(atoms.get_forces(), fresh.forces.numpy(), atol=1e-12)
+        assert atoms.get_potential_energy() == pytest.approx(float(fresh.energy), abs=tolerance)
+        assert np.allclose(atoms.get_forces(), fresh.forces.numpy(), atol=tolerance)
     assert calculator.searches < 6  # the skin was used
+
+
+def test_changed_weights_are_seen(schnet):
+    model = copy.deepcopy(schnet)
+    atoms = molecule("CH3OH")
+    atoms.calc = AdiabatCalculator(model)
+    before = atoms.get_potential_energy()
+    with torch.no_grad():
+        model.head.layers[-1].bias += 1.0
+    atoms.rattle(1e-9, seed=0)
+    assert atoms.get_potential_energy() == pytest.approx(before + len(atoms), abs=1e-5)
 
 
 def test_stress_is_the_slope_of_the_energy(schnet):

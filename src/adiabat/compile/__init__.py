@@ -1,5 +1,5 @@
 """Potentials as one compiled function of energy, forces and stress, for any number of atoms, pairs and systems."""
 
-from adiabat.compile.potential import CompiledPotential, compiled
+from adiabat.compile.potential import CompiledPotential, Frozen, compiled
 
-__all__ = ["CompiledPotential", "compiled"]
+__all__ = ["CompiledPotential", "Frozen", "compiled"]

@@ -26,9 +26,21 @@ from adiabat.errors import CapabilityError, ConfigError, did_you_mean
 from adiabat.files import cache_folder
 from adiabat.kernels.build import compiler
 
-Backend = Literal["auto", "inductor", "captured"]
-BACKENDS: tuple[Backend, ...] = ("auto", "inductor", "captured")
+Backend = Literal["auto", "kernels", "inductor", "captured"]
+BACKENDS: tuple[Backend, ...] = ("auto", "kernels", "inductor", "captured")
 PACKAGE, SIDECAR = "function.pt2", "function.json"
+# what a traced function may run through
+_CODE = (
+    "geometry",
+    "nn",
+    "descriptors",
+    "architectures",
+    "compile",
+    "potential.py",
+    "evaluate.py",
+    "fit/losses.py",
+    "fit/compiled.py",
+)
 # profiler's names and tables of lines take a good part of the C++ compiler's time
 _OPTIONS: dict[str, Any] = {
     "aot_inductor.package": True,
@@ -77,8 +89,7 @@ def build(
         CapabilityError: it cannot be traced, or there is no compiler, or the compiler fails.
         ConfigError: the backend does not exist.
     """
-    if backend not in BACKENDS:
-        raise ConfigError(f"'{backend}' is not a backend.{did_you_mean(backend, BACKENDS)}")
+    check_backend(backend)
     began = time.monotonic()
     if backend == "captured":
         captured = capture(program)
@@ -96,6 +107,12 @@ def build(
     return Executable(program, run, outputs, time.monotonic() - began, cached)
 
 
+def check_backend(backend: str) -> None:
+    """Raises ConfigError for a backend that does not exist."""
+    if backend not in BACKENDS:
+        raise ConfigError(f"'{backend}' is not a backend.{did_you_mean(backend, BACKENDS)}")
+
+
 def key(program: Program) -> str:
     """A name that changes with everything the compiled code depends on."""
     parts: list[Any] = [program.identity, _sources(), torch.__version__, torch.version.cuda, str(program.device)]
@@ -108,11 +125,13 @@ def key(program: Program) -> str:
 
 @functools.cache
 def _sources() -> str:
-    """Hash of adiabat's own code: a version number does not change while one works on it."""
+    """Hash of the code that models are made of: a version number does not change while one works on it."""
     digest = hashlib.sha256(adiabat.__version__.encode())
     root = Path(adiabat.__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        digest.update(path.read_bytes())
+    for name in _CODE:
+        part = root / name
+        for path in sorted(part.rglob("*.py")) if part.is_dir() else [part]:
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adiabat.compile.build import Backend, Executable, build
+from adiabat.compile.build import Backend, Executable, build, check_backend
 from adiabat.compile.capture import Layout, Program, Shape, Tensors
 from adiabat.errors import CapabilityError
 from adiabat.evaluate import check_request, derive
@@ -46,13 +46,16 @@ _PREDICTED = ("energy", "atomic_energies", "forces", "stress", "charges", "dipol
 class CompiledPotential:
     """`graph -> Prediction` as `evaluate` gives it, from one compiled function for all sizes.
 
-    Compiling happens at the first call, or is replaced by what an earlier process left in the cache. Changed weights
-    are seen at the next call. Where compiling is not possible, one warning says why and `evaluate` is used.
+    On the CPU, methods that have hand-written kernels run frozen (`Potential.frozen`), which takes a second to make;
+    all others, and those on other devices, are compiled by Inductor at the first call, unless an earlier process left
+    the result in the cache. Changed weights are seen at the next call. Where nothing of this is possible, one warning
+    says why and `evaluate` is used.
 
     Args:
         potential: any potential; weights stay where they are.
         want: names from `evaluate.QUANTITIES`.
-        backend: see `adiabat.compile.build.build`.
+        backend: "auto" as described; "kernels" never uses Inductor; "inductor" and "captured" never use kernels, see
+            `adiabat.compile.build.build`.
 
     Attributes:
         reason: why `evaluate` is used instead, or None.
@@ -60,12 +63,16 @@ class CompiledPotential:
     """
 
     def __init__(self, potential: Potential, want: Collection[str] = ("energy", "forces"), backend: Backend = "auto"):
+        check_backend(backend)
         self.potential = potential
         self.want = tuple(want)
         self.backend: Backend = backend
         self.reason: str | None = None
         self.executable: Executable | None = None
         self._layouts: dict[str, Layout] = {}
+        self._frozen: Frozen | None = None
+        if backend in ("auto", "kernels") and potential.device.type == "cpu":
+            self._frozen = Frozen(potential)
 
     def __call__(self, graph: Graph) -> Prediction:
         """The prediction for a graph with at least the potential's cutoff, in the potential's own type.
@@ -74,13 +81,16 @@ class CompiledPotential:
             CapabilityError: as `evaluate` does.
         """
         check_request(self.potential, graph, self.want)
+        found = None if self._frozen is None else self._frozen.evaluate(graph, self.want)
+        if found is not None:
+            return found
         # sizes of zero and environments are left to evaluate: they are rare, or need no speed
         if self.reason is None and graph.system.environment is None:
             inputs = self._inputs(graph)
             if all(t.numel() for t in inputs.values()) and self._ready(inputs, graph.cutoff):
                 assert self.executable is not None
-                found: dict[str, Any] = dict(self.executable(tensors(self.potential), inputs))
-                return Prediction(**found)
+                made: dict[str, Any] = dict(self.executable(tensors(self.potential), inputs))
+                return Prediction(**made)
         return derive(self.potential, graph, self.want)
 
     def _inputs(self, graph: Graph) -> Tensors:
@@ -93,6 +103,10 @@ class CompiledPotential:
     def _ready(self, inputs: Tensors, cutoff: float) -> bool:
         """Whether there is an executable for these inputs; makes it."""
         if self.reason is not None:
+            return False
+        if self.backend == "kernels":
+            assert self._frozen is not None or self.potential.device.type != "cpu"
+            self._give_up(CapabilityError(self._frozen.reason if self._frozen else "kernels are for the CPU."))
             return False
         layouts = graph_layouts(inputs)
         if self.executable is not None and layouts == self._layouts:
@@ -117,6 +131,36 @@ class CompiledPotential:
     def _give_up(self, error: CapabilityError) -> None:
         self.reason = str(error)
         warnings.warn(f"{type(self.potential).__name__} runs uncompiled: {error}", stacklevel=4)
+
+
+class Frozen:
+    """A potential's frozen copy, made when first needed and again when its weights have changed.
+
+    Attributes:
+        reason: why there is none, or None.
+    """
+
+    def __init__(self, potential: Potential):
+        self.potential = potential
+        self.reason: str | None = None
+        self._copy: Potential | None = None
+        self._tensors = [*potential.parameters(), *potential.buffers()]
+        self._state: list[tuple[int, int]] = []
+
+    def evaluate(self, graph: Graph, want: Collection[str]) -> Prediction | None:
+        """As `evaluate.derive`, by the kernels; None if they cannot serve."""
+        model = None if "hessian" in want or self.reason is not None else self.model()
+        return None if model is None else derive(model, model.prepare(graph), want)
+
+    def model(self) -> Potential | None:
+        """The frozen copy of the present weights, or None."""
+        state = [(t.data_ptr(), t._version) for t in self._tensors]
+        if state != self._state:
+            try:
+                self._copy, self._state = self.potential.frozen(), state
+            except CapabilityError as error:
+                self._copy, self.reason = None, str(error)
+        return self._copy
 
 
 def compiled(

@@ -15,6 +15,7 @@ from ase import units
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from adiabat.compile import Frozen
 from adiabat.errors import CapabilityError, DynamicsError, InputError
 from adiabat.evaluate import check_request, derive
 from adiabat.geometry import Graph, MovingGraph, System
@@ -48,10 +49,16 @@ class Engine:
     evaluate: Callable[[Graph, Collection[str]], Prediction]
 
 
-def engine(potential: Potential) -> Engine:
-    """The one place where a calculator's way of evaluating its model is chosen."""
+def engine(potential: Potential, fast: bool) -> Engine:
+    """The one place where a calculator's way of evaluating its model is chosen: with kernels where it has some."""
+    frozen = Frozen(potential)
+    if not fast or potential.device.type != "cpu" or frozen.model() is None:
+        return Engine(lambda graph: graph, partial(derive, potential))
 
-    return Engine(lambda graph: graph, partial(derive, potential))
+    def current() -> Potential:
+        return frozen.model() or potential  # made anew if the weights have changed
+
+    return Engine(lambda graph: current().prepare(graph), lambda graph, want: derive(current(), graph, want))
 
 
 class AdiabatCalculator(Calculator):
@@ -63,6 +70,7 @@ class AdiabatCalculator(Calculator):
     Args:
         potential: any potential; it is put into evaluation mode.
         skin: Å, the neighbor list is searched again only once an atom has moved half of it.
+        fast: use the method's kernels if it has some (`Potential.frozen`); energies then differ by about 1e-8.
 
     Raises:
         DynamicsError: the model returned a NaN or infinite energy or force.
@@ -81,8 +89,9 @@ class AdiabatCalculator(Calculator):
         "magmoms",
     ]
 
-    def __init__(self, potential: Potential, skin: float = SKIN, **keywords: Any):
+    def __init__(self, potential: Potential, skin: float = SKIN, fast: bool = True, **keywords: Any):
         super().__init__(**keywords)
+        self.fast = fast
         self.potential = potential.eval()
         self.skin = skin
         self._kind: tuple[torch.device, torch.dtype] | None = None
@@ -176,7 +185,7 @@ class AdiabatCalculator(Calculator):
         """The structure with its pairs within the cutoff, in the potential's own number type and device."""
         kind = self.potential.device, self.potential.dtype
         if kind != self._kind:
-            self._engine = engine(self.potential)
+            self._engine = engine(self.potential, self.fast)
             self._kind, self._past_searches, self._moving = kind, self.searches, None
         if self._moving is None:
             self._checked.clear()
