@@ -8,6 +8,7 @@ from adiabat.architectures.equivariant.painn import PaiNN, PaiNNConfig
 from adiabat.errors import CapabilityError, CheckpointError, ConfigError
 from adiabat.evaluate import evaluate
 from adiabat.geometry import Graph, System
+from adiabat.kernels.build import available
 from adiabat.pretrained.importers.schnetpack import from_kit, read_painn
 from adiabat.pretrained.kit import Kit
 from adiabat.testing.battery import run_battery
@@ -15,6 +16,7 @@ from adiabat.testing.parity import parity
 
 SMALL = PaiNNConfig(cutoff=4.5, channels=8, layers=2, basis=10)
 WATER = System.from_arrays([[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]], [8, 1, 1])
+NO_KERNELS = available("vector_message")
 
 
 def test_battery(shared):
@@ -131,6 +133,38 @@ def test_single_precision_agrees():
     torch.testing.assert_close(rough.energy, exact.energy, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(rough.forces.double(), exact.forces, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(rough.dipole.double(), exact.dipole, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(NO_KERNELS is not None, reason=f"no compiled kernels: {NO_KERNELS}")
+@pytest.mark.parametrize("options", [{}, {"layers": 1}, {"shared_filters": True, "channels": 20}, {"dipole": True}])
+def test_frozen_equals_eager(options):
+    torch.manual_seed(7)
+    model = PaiNN(SMALL.model_copy(update=options), [1, 8])
+    frozen = model.frozen()
+    crystal = System.from_arrays(5.0 * torch.rand(9, 3), [8, 1, 1] * 3, cell=5.0 * torch.eye(3), pbc=True)
+    alone = System.from_arrays([[0, 0, 1]], [8])
+    graph = Graph.build(System.batch([crystal, WATER, alone]), 4.5)
+    want = ["energy", "forces", "stress", *(["dipole", "charges"] if model.dipole else [])]
+    exact = evaluate(model, graph, want)
+    for given in (graph, frozen.prepare(graph)):
+        fast = evaluate(frozen, given, want)
+        torch.testing.assert_close(fast.energy, exact.energy, rtol=1e-7, atol=0.0)
+        for name in want[1:]:
+            a, b = getattr(fast, name), getattr(exact, name)
+            scale = float(b.nan_to_num().abs().max())
+            torch.testing.assert_close(a, b, rtol=0.0, atol=1e-5 * scale, equal_nan=True)
+
+
+@pytest.mark.skipif(NO_KERNELS is not None, reason=f"no compiled kernels: {NO_KERNELS}")
+def test_frozen_energy_ends_exactly_at_the_cutoff():
+    torch.manual_seed(8)
+    model = PaiNN(SMALL, [1, 8])
+    model.filters.bias.data.normal_()
+    pair = System.from_arrays([[0, 0, 0], [0, 0, 4.5]], [8, 1])
+    near, none = Graph.build(pair, 5.0), Graph.build(pair, 4.0)
+    assert near.pairs.shape[1] == 2
+    frozen = model.frozen()
+    assert torch.equal(frozen(near).energy, frozen(none).energy)
 
 
 def test_options_are_checked():

@@ -47,6 +47,11 @@ class Table:
         """A copy with another floating-point type."""
         return Table(self.coefficients.to(dtype), self.start, self.stop, self.error)
 
+    def split(self, channels: int) -> tuple[Table, ...]:
+        """The same function as several ones, each with so many of the channels."""
+        parts = self.coefficients.split(channels, dim=2)
+        return tuple(Table(part.contiguous(), self.start, self.stop, self.error) for part in parts)
+
     def refined(self, intervals: int) -> Tensor:
         """The same function's coefficients in a whole multiple of intervals `[intervals, 4, channels]`."""
         factor = intervals // self.intervals

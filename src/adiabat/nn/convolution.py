@@ -21,12 +21,14 @@ class RadialEdges:
 
     Attributes:
         graph: the pairs.
+        vectors: from center to neighbor `[pairs, 3]`, Å.
         distances: `[pairs]`, Å.
         envelope: cutoff function f_c of each pair `[pairs]`.
         basis: radial basis, a module of distances.
     """
 
     graph: Graph
+    vectors: Tensor
     distances: Tensor
     envelope: Tensor
     basis: nn.Module
@@ -34,8 +36,14 @@ class RadialEdges:
     @classmethod
     def of(cls, graph: Graph, basis: nn.Module, envelope: nn.Module) -> RadialEdges:
         """From a graph, its radial basis and its cutoff function."""
-        distances = graph.vectors().norm(dim=1)
-        return cls(graph, distances, envelope(distances), basis)
+        vectors = graph.vectors()
+        distances = vectors.norm(dim=1)
+        return cls(graph, vectors, distances, envelope(distances), basis)
+
+    @cached_property
+    def directions(self) -> Tensor:
+        """Unit vectors from center to neighbor `[pairs, 3]`."""
+        return self.vectors / self.distances[:, None]
 
     @cached_property
     def expansion(self) -> Tensor:
@@ -46,6 +54,13 @@ class RadialEdges:
     def index(self) -> PairIndex:
         """Both orders of the pairs."""
         return PairIndex.of_graph(self.graph)
+
+
+def tabulated(network: nn.Module, basis: nn.Module, cutoff: float) -> Table:
+    """A network of the radial basis as a table up to `cutoff` (Å), made in float64, with the network's dtype."""
+    exact_basis, exact_network = copy.deepcopy(basis).double(), copy.deepcopy(network).double()
+    dtype = next(network.parameters()).dtype
+    return tabulate(lambda r: exact_network(exact_basis(r)), cutoff).to(dtype)
 
 
 class ContinuousFilterConvolution(nn.Module):
@@ -64,9 +79,7 @@ class ContinuousFilterConvolution(nn.Module):
 
     def freeze(self, basis: nn.Module, cutoff: float) -> None:
         """Replaces W for good by a table up to `cutoff` (Å); the sum then takes the fast kernel."""
-        exact_basis, exact_filters = copy.deepcopy(basis).double(), copy.deepcopy(self.filters).double()
-        dtype = self.filters.layers[0].weight.dtype
-        self.table = tabulate(lambda r: exact_filters(exact_basis(r)), cutoff).to(dtype)  # type: ignore[arg-type]
+        self.table = tabulated(self.filters, basis, cutoff)
 
     def forward(self, features: Tensor, edges: RadialEdges) -> Tensor:
         """`features [atoms, filters]` to sums over neighbors of the same shape."""

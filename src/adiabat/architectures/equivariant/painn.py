@@ -8,8 +8,8 @@ numbers it gives: SchNetPack 2 (doi:10.1063/5.0138367).
 | Z_i | `graph.system.numbers` | [atoms], 1 |
 | s_i | `s` | [atoms, channels], 1 |
 | v_i (arrow) | `v` | [atoms, 3, channels], 1 |
-| r_ij / ‖r_ij‖ | `directions`, from i to j | [pairs, 3], 1 |
-| f_cut(‖r_ij‖) | `envelope` | [pairs], 1 |
+| r_ij / ‖r_ij‖ | `edges.directions`, from i to j | [pairs, 3], 1 |
+| f_cut(‖r_ij‖) | `edges.envelope` | [pairs], 1 |
 | 𝒲_s, 𝒲_vs, 𝒲_vv | `filters`, side by side in this order | [pairs, 3·channels], 1 |
 | φ(s_j) | `phi(s)` | [atoms, 3·channels], 1 |
 | U v_i, V v_i | `uv`, `vv`, from one matrix `mix` | [atoms, 3, channels], 1 |
@@ -26,7 +26,7 @@ The vectors are zero at first, so the first message leaves 𝒲_vv out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import torch
@@ -34,6 +34,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from adiabat.geometry import Graph, System
+from adiabat.kernels.tables import Table
+from adiabat.kernels.vector_message import vector_message
+from adiabat.nn.convolution import RadialEdges, tabulated
 from adiabat.nn.cutoffs import CosineCutoff
 from adiabat.nn.embedding import ElementEmbedding
 from adiabat.nn.gated_equivariant import GatedEquivariantBlock
@@ -72,12 +75,16 @@ class Message(nn.Module):
         self.phi = MLP((config.channels, config.channels, 3 * config.channels), "silu")
 
     def forward(
-        self, s: Tensor, v: Tensor | None, filters: Tensor, directions: Tensor, graph: Graph
+        self, s: Tensor, v: Tensor | None, filters: Tensor | Table, edges: RadialEdges
     ) -> tuple[Tensor, Tensor]:
         """The features after the message; `v` is None where all vectors are zero."""
+        if isinstance(filters, Table):
+            r, f_cut, directions = edges.distances, edges.envelope, edges.directions
+            return vector_message(s, v, self.phi(s), r, f_cut, directions, filters, edges.index)
+        graph = edges.graph
         weights = graph.of_neighbors(self.phi(s)) * filters
         ds, vs, vv = weights.split(self.channels, dim=1)
-        dv = vs[:, None] * directions[:, :, None]
+        dv = vs[:, None] * edges.directions[:, :, None]
         s = s + graph.sum_over_neighbors(ds)
         if v is None:
             return s, graph.sum_over_neighbors(dv)
@@ -138,22 +145,25 @@ class PaiNN(AtomicPotential):
         self.updates = nn.ModuleList(Update(config) for _ in range(config.layers))
         self.head = MLP((config.channels, config.channels // 2, 1), "silu")
         self.dipole = Dipole(config) if config.dipole else None
+        self.tables: tuple[Table, ...] = ()
 
-    def layer_filters(self, distances: Tensor) -> list[Tensor]:
-        """The 𝒲 of every layer, each `[pairs, 3·channels]`, from one network."""
-        filters = self.filters(self.basis(distances)) * self.envelope(distances)[:, None]
-        if self.config.shared_filters:
-            return [filters] * self.config.layers
-        return list(filters.split(3 * self.config.channels, dim=1))
+    def freeze(self) -> None:
+        self.tables = tabulated(self.filters, self.basis, self.cutoff).split(3 * self.config.channels)
+
+    def layer_filters(self, edges: RadialEdges) -> Sequence[Tensor | Table]:
+        """The 𝒲 of every layer, each `[pairs, 3·channels]`, from one network; tables of r where it is frozen."""
+        filters: Sequence[Tensor | Table] = self.tables
+        if not filters:
+            every = self.filters(edges.expansion) * edges.envelope[:, None]
+            filters = every.split(3 * self.config.channels, dim=1)
+        return [*filters] * (self.config.layers if self.config.shared_filters else 1)
 
     def features(self, graph: Graph) -> tuple[Tensor, Tensor]:
         """Scalars `[atoms, channels]` and vectors `[atoms, 3, channels]` after the last update."""
-        vectors = graph.vectors()
-        distances = vectors.norm(dim=1)
-        directions = vectors / distances[:, None]
+        edges = RadialEdges.of(graph, self.basis, self.envelope)
         s, v = self.embedding(graph.system.numbers), None
-        for message, update, filters in zip(self.messages, self.updates, self.layer_filters(distances), strict=True):
-            s, v = message(s, v, filters, directions, graph)
+        for message, update, filters in zip(self.messages, self.updates, self.layer_filters(edges), strict=True):
+            s, v = message(s, v, filters, edges)
             s, v = update(s, v)
         assert v is not None  # there is at least one layer
         return s, v
