@@ -7,6 +7,7 @@ AdiabatError
 │   ├── DataError                data files, labels, splits
 │   └── ConfigError              options, YAML, command line
 ├── CapabilityError              a model was asked for what it cannot do
+├── CapacityError (MemoryError)  one system is larger than the memory at hand
 ├── CheckpointError              a file is damaged, foreign or too new
 ├── FitError                     fitting cannot go on (not converged, NaN loss, no effect)
 └── DynamicsError                a simulation left the range where it can be trusted
@@ -39,6 +40,10 @@ class ConfigError(InputError):
 
 class CapabilityError(AdiabatError):
     """A model was asked for something it cannot do."""
+
+
+class CapacityError(AdiabatError, MemoryError):
+    """One system is larger than the memory at hand."""
 
 
 class CheckpointError(AdiabatError):

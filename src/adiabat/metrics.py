@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from adiabat.batched import evaluate_batches
 from adiabat.data.dataset import Dataset
-from adiabat.data.frame import PER_ATOM, Batch
+from adiabat.data.frame import PER_ATOM, Batch, collate
 from adiabat.data.loader import Loader
 from adiabat.elements import symbol
 from adiabat.errors import DataError
-from adiabat.evaluate import evaluate
-from adiabat.fit.batches import labeled, usable
 from adiabat.geometry import Graph, System
 from adiabat.potential import Potential, Prediction
 
@@ -43,7 +42,7 @@ class Evaluation:
         graph = batch.graph
         frames = torch.tensor(batch.indices)
         for name in names:
-            predicted = getattr(prediction, name)
+            predicted = getattr(prediction, name).cpu()
             present, rows, numbers = batch.present[name], frames, None
             if name in PER_ATOM:
                 present = present[graph.system.system]
@@ -111,7 +110,7 @@ def evaluate_dataset(
     potential: Potential,
     dataset: Dataset,
     group: str = "config_type",
-    batch_atoms: int = 2000,
+    batch_atoms: int | None = None,
     labels: Collection[str] | None = None,
 ) -> Evaluation:
     """Predicts every label that the data have and the model can give.
@@ -120,7 +119,7 @@ def evaluate_dataset(
         potential: any.
         dataset: labeled frames.
         group: frame info by which errors are grouped.
-        batch_atoms: atoms evaluated together.
+        batch_atoms: largest number of atoms evaluated together; None: as many as pay and fit into memory.
         labels: only these; default energy, forces, stress of local models, charges and dipole where predicted.
 
     Raises DataError if no frame has any of the labels.
@@ -132,13 +131,26 @@ def evaluate_dataset(
         raise DataError(f"the data have no label to compare with (found: {have}): check the keys.")
     groups = [str(frame.info.get(group, "")) for frame in dataset]
     evaluation = Evaluation(groups)
-    loader = Loader(dataset, potential.cutoff, max_atoms=batch_atoms, labels=names, dtype=potential.dtype)
+    loader = Loader(dataset, potential.cutoff, batch_size=1, labels=names, dtype=potential.dtype, cached_pairs=0)
     potential.eval()
-    for batch in loader:
-        batch = usable(batch.to(potential.device))
-        want = labeled(batch, names)
-        evaluation.add(evaluate(potential, batch.graph, want), batch, want)
+    for want, indices in _by_labels(dataset, names).items():
+        graphs = (loader.graph(k) for k in indices)
+        for done in evaluate_batches(potential, graphs, want, max_atoms=batch_atoms, names=indices):
+            rows = indices[done.indices.start : done.indices.stop]
+            batch = collate([dataset[k] for k in rows], done.graphs, want, rows).to(dtype=potential.dtype)
+            evaluation.add(done.prediction, batch, want)
     return evaluation
+
+
+def _by_labels(dataset: Dataset, names: Collection[str]) -> dict[tuple[str, ...], list[int]]:
+    """The frames that have the same labels among `names`, in order; stress counts where there is periodicity."""
+    groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for index, frame in enumerate(dataset):
+        periodic = bool(frame.system.pbc.any())
+        own = tuple(name for name in names if name in frame.labels and (name != "stress" or periodic))
+        if own:
+            groups[own].append(index)
+    return groups
 
 
 def _possible(potential: Potential, system: System, labels: Collection[str] | None) -> list[str]:
