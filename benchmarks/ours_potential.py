@@ -1,6 +1,8 @@
 """adiabat as a worker of the speed comparison: the one place that decides how our potentials are called."""
 
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -9,9 +11,12 @@ from speed.program import Program
 from speed.structures import ELEMENTS
 
 import adiabat
+from adiabat.compile import CompiledPotential
+from adiabat.data import Batch
 from adiabat.elements import number
 from adiabat.errors import CapabilityError
 from adiabat.evaluate import evaluate
+from adiabat.fit.losses import Term
 from adiabat.geometry import Graph, System
 from adiabat.potential import Potential, Prediction
 from adiabat.pretrained.importers import importer
@@ -20,12 +25,20 @@ from adiabat.pretrained.kit import Kit
 WANT = ("energy", "forces")
 
 
-def evaluator(potential: Potential, mode: str) -> tuple[Callable[[Graph], Prediction], str]:
-    """Energy and forces of a graph as a user would ask for them, and the mode that is really used."""
-    compiled = getattr(potential, "compiled", None)
-    if mode == "compiled" and compiled is not None:
-        return compiled(want=WANT), "compiled"
-    return lambda graph: evaluate(potential, graph, WANT), "eager"
+# as the loss of `Program.trainer`
+TERMS = {"energy": Term(weight=1.0), "forces": Term(weight=10.0)}
+
+
+def evaluator(potential: Potential, mode: str) -> Callable[[Graph], Prediction]:
+    """Energy and forces of a graph as a user would ask for them."""
+    return potential.compiled(want=WANT) if mode == "compiled" else lambda graph: evaluate(potential, graph, WANT)
+
+
+def compiled_step(potential: Potential, mode: str):
+    """A function that sets the gradients of the loss by compiled code, or None for the ordinary backward pass."""
+    if mode != "compiled" or find_spec("adiabat.fit.compiled") is None:
+        return None
+    return import_module("adiabat.fit.compiled").CompiledStep(potential)
 
 
 def read_model(folder) -> Potential:
@@ -52,8 +65,16 @@ class Adiabat(Program):
     def load(self, method, folder, mode):
         self.potential = read_model(folder)
         self.parameters = list(self.potential.parameters())
-        self.evaluate, used = evaluator(self.potential, mode)
-        return {"program": f"adiabat {adiabat.__version__}", "mode": {"inference": used, "training": "eager"}}
+        self.evaluate = evaluator(self.potential, mode["inference"])
+        self.step = compiled_step(self.potential, mode["training"])
+        return {"program": f"adiabat {adiabat.__version__}"}
+
+    def mode(self, work):
+        if work == "training":
+            return "eager" if self.step is None or self.step.reason else "inductor"
+        if not isinstance(self.evaluate, CompiledPotential) or self.evaluate.reason:
+            return "eager"
+        return "kernels" if self.evaluate.executable is None else "inductor"
 
     def inputs(self, frames):
         cutoff = self.potential.cutoff
@@ -67,6 +88,24 @@ class Adiabat(Program):
     def predict_to_train(self, inputs):
         prediction = evaluate(self.potential, inputs, WANT, create_graph=True)
         return prediction.energy, prediction.forces
+
+    def trainer(self, inputs, energies, forces):
+        uncompiled = super().trainer(inputs, energies, forces)
+        if self.step is None:
+            return uncompiled
+        labels = {"energy": torch.tensor(energies), "forces": torch.tensor(forces, dtype=torch.float32)}
+        present = {name: torch.ones(len(energies), dtype=torch.bool) for name in TERMS}
+        batch, optimizer = Batch(inputs, labels, present), torch.optim.Adam(self.parameters, lr=1e-4)
+        scales = torch.tensor([TERMS[name].weight / labels[name].numel() for name in TERMS], dtype=torch.float64)
+
+        def step():
+            found = self.step(batch, TERMS, scales, None)  # sets the gradients
+            if found is None:
+                return uncompiled()
+            optimizer.step()
+            return torch.stack([found[1][name] for name in TERMS]) @ scales
+
+        return step
 
 
 PROGRAM = Adiabat

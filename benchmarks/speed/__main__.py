@@ -27,7 +27,9 @@ def arguments():
     parser = argparse.ArgumentParser(prog="benchmarks/run", description=__doc__)
     parser.add_argument("--json", type=Path, required=True, metavar="FILE", help="result; its plot is FILE with .svg")
     parser.add_argument("--quick", action="store_true", help="few turns, no scaling, at most 512 atoms (15 minutes)")
-    parser.add_argument("--mode", choices=["compiled", "eager"], default="compiled", help="how ours is called")
+    modes = {"choices": ["compiled", "eager"], "default": "compiled"}
+    parser.add_argument("--mode", **modes, help="how ours is called for energy and forces")
+    parser.add_argument("--training", **modes, help="how ours makes a training step; --mode eager means both")
     parser.add_argument("--works", nargs="+", choices=WORKS, help="what to measure")
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--atoms", nargs="+", type=int, choices=[21, 192, 512, 2000, 10000])
@@ -71,7 +73,7 @@ def plan_of(options, folder):
         threads=tuple(options.threads),
         rounds=5 if options.quick else 15,
         limit=4 if options.quick else 60,
-        mode=options.mode,
+        mode={"inference": options.mode, "training": options.training if options.mode == "compiled" else "eager"},
         given=parse_given(options.peers_at),
         folder=folder,
         deadline=time.monotonic() + QUICK if options.quick else math.inf,
@@ -80,7 +82,7 @@ def plan_of(options, folder):
 
 def run(options):
     """Measures everything and writes the result after every part, so that a broken run keeps what it has."""
-    start, result = time.monotonic(), {"machine": machine(), "quick": options.quick, "mode": options.mode}
+    start, result = time.monotonic(), {"machine": machine(), "quick": options.quick}
     options.json.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="adiabat-speed-") as name:
         plan = plan_of(options, Path(name))

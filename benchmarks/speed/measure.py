@@ -28,7 +28,7 @@ class Plan:
     threads: tuple
     rounds: int
     limit: float
-    mode: str
+    mode: dict
     given: dict
     folder: Path
     deadline: float
@@ -70,10 +70,6 @@ class Plan:
         peer = self.worker(stack, method, "peer", threads)
         return self.worker(stack, method, "ours", threads), peer
 
-    def used(self, method, work):
-        """The mode in which ours ran."""
-        return self.facts[f"{method} ours"]["mode"][work]
-
 
 def measure(plan, save):
     """All rows: one thread and memory first, then other numbers of threads, then growing structures.
@@ -113,34 +109,34 @@ def beside_peer(plan, method, threads):
 
 def training(plan, method, threads, workers):
     """Adam steps with a force loss."""
-    deviation = compare("training", 21, workers, f"{method}, training")[0]
+    deviation, _, mode = compare("training", 21, workers, f"{method}, training")
     row = alternate(workers, plan.rounds, plan.limit)
     row |= {f"{who}_samples_per_s": 1e3 * BATCH / row[f"{who}_ms"] for who in ("ours", "peer")}
-    mode = plan.used(method, "training")
     plan.add("training", method, 21, threads, batch=BATCH, **row, deviation=deviation, mode=mode)
 
 
 def compare(work, atoms, workers, label):
-    """First calls of both: their deviation and their wall times, ms."""
+    """First calls of both: their deviation, their wall times in ms, and the mode of ours."""
     first = [worker.ask("prepare", work=work, atoms=atoms) for worker in workers]
-    return check_agreement(label, *first), [answer["wall_ms"] for answer in first]
+    deviation = check_agreement(label, *(answer["result"] for answer in first))
+    return deviation, [answer["wall_ms"] for answer in first], first[0]["mode"]
 
 
 def inference(plan, method, threads, atoms, workers, guards, first):
     """One size: what does not fit into memory is left out, and the row says so."""
-    mode, missing = plan.used(method, "inference"), [guard.missing(atoms) for guard in guards]
+    missing = [guard.missing(atoms) for guard in guards]
     if missing[0]:
         plan.add("inference", method, atoms, threads, note=f"ours {missing[0]}")
         return
     if missing[1]:
         workers, guards = workers[:1], guards[:1]
-        workers[0].ask("prepare", work="inference", atoms=atoms)
+        mode = workers[0].ask("prepare", work="inference", atoms=atoms)["mode"]
         extra = {"note": f"peer {missing[1]}"}
     else:
-        deviation, wall = compare("inference", atoms, workers, f"{method}, {atoms} atoms")
+        deviation, wall, mode = compare("inference", atoms, workers, f"{method}, {atoms} atoms")
         extra = {"deviation": deviation}
         if first:
-            first_call(plan, method, atoms, threads, wall)
+            first_call(plan, method, atoms, threads, wall, mode)
     if "inference" in plan.works:
         row = alternate(workers, plan.rounds, plan.limit)
         plan.add("inference", method, atoms, threads, **row, **extra, mode=mode)
@@ -148,12 +144,11 @@ def inference(plan, method, threads, atoms, workers, guards, first):
         guard.observe(atoms)
 
 
-def first_call(plan, method, atoms, threads, wall):
+def first_call(plan, method, atoms, threads, wall, mode):
     """The first calls of two new processes; only the first ones of a run find empty caches."""
     if "first_call" in plan.works:
         caches = "filled" if method in plan.called else "empty"
         values = {"ours_ms": wall[0], "peer_ms": wall[1], "ratio": wall[0] / wall[1]}
-        mode = plan.used(method, "inference")
         plan.add("first_call", method, atoms, threads, **values, caches=caches, mode=mode)
     plan.called.add(method)
 
@@ -162,19 +157,19 @@ def memory(plan, method, threads, atoms=512):
     """Highest resident memory of fresh processes, and how much of it came on top of the loaded model."""
     if plan.late("memory", method, atoms, threads):
         return
-    found, wall = {}, []
+    found, first = {}, []
     with ExitStack() as stack:
         for who, worker in zip(("ours", "peer"), plan.pair(stack, method, threads), strict=True):
             loaded = worker.ask("memory")["peak_mb"]
-            wall.append(worker.ask("prepare", work="inference", atoms=21)["wall_ms"])
+            first.append(worker.ask("prepare", work="inference", atoms=21))
             worker.ask("prepare", work="inference", atoms=atoms)
             worker.ask("time", repeat=2)
             peak = worker.ask("memory")["peak_mb"]
             found |= {f"{who}_mb": peak - loaded, f"{who}_peak_mb": peak}
     found["ratio"] = found["ours_mb"] / found["peer_mb"]
     found["peak_ratio"] = found["ours_peak_mb"] / found["peer_peak_mb"]
-    plan.add("memory", method, atoms, threads, **found, mode=plan.used(method, "inference"))
-    first_call(plan, method, 21, threads, wall)
+    plan.add("memory", method, atoms, threads, **found, mode=first[0]["mode"])
+    first_call(plan, method, 21, threads, [answer["wall_ms"] for answer in first], first[0]["mode"])
 
 
 def scaling(plan, method, threads):
@@ -185,7 +180,7 @@ def scaling(plan, method, threads):
             with ExitStack() as brief:
                 plan.worker(brief, method, "peer", threads)
         worker = plan.worker(stack, method, "ours", threads)
-        guard, mode = MemoryGuard(worker), plan.used(method, "inference")
+        guard = MemoryGuard(worker)
         for atoms in SILICON:
             if plan.late("scaling", method, atoms, threads):
                 break
@@ -193,7 +188,7 @@ def scaling(plan, method, threads):
             if missing:
                 plan.add("scaling", method, atoms, threads, note=missing)
                 break  # the larger ones need even more
-            worker.ask("prepare", work="inference", atoms=atoms)
+            mode = worker.ask("prepare", work="inference", atoms=atoms)["mode"]
             row = alternate([worker], plan.rounds, plan.limit)
             cost = 1e3 * row["ours_ms"] / atoms
             smallest = smallest or cost

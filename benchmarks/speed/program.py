@@ -14,7 +14,10 @@ class Program:
     parameters = ()
 
     def load(self, method, folder, mode):
-        """Makes the model and answers with facts to report; the peer writes its random weights to `folder`."""
+        """Makes the model and answers with facts to report; the peer writes its random weights to `folder`.
+
+        `mode` says "compiled" or "eager" for "inference" and for "training"; peers run as they come.
+        """
         raise NotImplementedError
 
     def inputs(self, frames):
@@ -28,6 +31,10 @@ class Program:
     def predict_to_train(self, inputs):
         """As `predict`, differentiable in the parameters."""
         raise NotImplementedError
+
+    def mode(self, work):
+        """How a kind of work is done, known after the first call."""
+        return "eager"
 
     def trainer(self, inputs, energies, forces):
         """A function that makes one Adam step on energies per atom and forces, and returns the loss before it."""

@@ -32,7 +32,7 @@ class Worker:
         return {"torch": torch.__version__, **self.program.load(method, Path(folder), mode)}
 
     def prepare(self, work, atoms):
-        """Does the work once; answers with its result, to compare, and its wall time."""
+        """Does the work once; answers with its result, to compare, its wall time, and how it was done."""
         train = work == "training"
         for parameter in self.program.parameters:
             parameter.requires_grad_(train)
@@ -45,7 +45,8 @@ class Worker:
         start = time.perf_counter()
         result = self.work()
         wall = 1e3 * (time.perf_counter() - start)
-        return {"wall_ms": wall, **(self._trained(result) if train else _predicted(result))}
+        found = self._trained(result) if train else _predicted(result)
+        return {"wall_ms": wall, "mode": self.program.mode(work), "result": found}
 
     def _trained(self, loss):
         squares = [p.grad.double().square().sum() for p in self.program.parameters if p.grad is not None]
