@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from adiabat.errors import CapabilityError
+from adiabat.errors import CapabilityError, ConfigError
 from adiabat.files import cache_folder
 
 SOURCES = Path(__file__).parent
@@ -96,6 +96,19 @@ def _compile(program: str, flags: list[str], source: Path, target: Path) -> None
             complaint = next(iter(done.stderr.strip().splitlines()), "no message")
             raise CapabilityError(f"{program} cannot compile {source.name} ({complaint}): try another CXX.")
         os.replace(made, target)
+
+
+def same_type(*tensors: Tensor) -> torch.dtype:
+    """The floating-point type of all of them; a kernel would read others as rubbish.
+
+    Raises:
+        ConfigError: they differ, or it is neither float32 nor float64.
+    """
+    types = {t.dtype for t in tensors}
+    if len(types) > 1 or not types <= {torch.float32, torch.float64}:
+        found = ", ".join(sorted(str(t).removeprefix("torch.") for t in types))
+        raise ConfigError(f"a kernel was given {found}: it needs one type, float32 or float64 (that of the model).")
+    return types.pop()
 
 
 def call(name: str, function: str, dtype: torch.dtype, *arguments: Tensor | int | float) -> None:

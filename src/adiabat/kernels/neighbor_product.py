@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from adiabat.errors import CapabilityError
-from adiabat.kernels.build import call
+from adiabat.kernels.build import call, same_type
 from adiabat.kernels.pairs import PairIndex
 from adiabat.kernels.tables import Table
 
@@ -157,10 +157,11 @@ class _NeighborProduct(torch.autograd.Function):
         features, coupled, distances = features.contiguous(), coupled.contiguous(), distances.contiguous()
         ctx.save_for_backward(features, coupled, distances)
         ctx.plan, ctx.kinds, ctx.pairs = plan, kinds, pairs
+        dtype = same_type(features, coupled, distances, plan.table.coefficients)
         shapes = zip(plan.sizes_out, plan.columns, strict=True)
         made = tuple(features.new_zeros((len(features), size, n * plan.padded)) for size, n in shapes)
         call(
-            "neighbor_product", "forward", features.dtype, *plan.arguments(features, coupled, distances, kinds),
+            "neighbor_product", "forward", dtype, *plan.arguments(features, coupled, distances, kinds),
             pairs.begins, pairs.neighbors, _addresses(made),
         )  # fmt: skip
         return made

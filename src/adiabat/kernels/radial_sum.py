@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adiabat.kernels.build import call
+from adiabat.kernels.build import call, same_type
 from adiabat.kernels.pairs import PairIndex
 from adiabat.kernels.tables import Table
 
@@ -40,8 +40,9 @@ class _RadialSum(torch.autograd.Function):
         ctx.save_for_backward(features, distances, factors)
         ctx.table, ctx.pairs = table, pairs
         made = torch.empty_like(features)
+        dtype = same_type(features, distances, factors, table.coefficients)
         call(
-            "radial_sum", "forward", features.dtype, *features.shape, pairs.begins, pairs.neighbors, distances,
+            "radial_sum", "forward", dtype, *features.shape, pairs.begins, pairs.neighbors, distances,
             factors, features, table.coefficients, table.intervals, table.start, table.inverse_step, made,
         )  # fmt: skip
         return made

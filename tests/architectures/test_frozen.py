@@ -1,0 +1,101 @@
+"""Frozen models: the numbers of the model itself, and forces that are still exact derivatives."""
+
+import pytest
+import torch
+
+from adiabat.architectures.equivariant.mace import MACE, MACEConfig
+from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
+from adiabat.architectures.local.bpnn import BPNN, BPNNConfig
+from adiabat.errors import CapabilityError
+from adiabat.evaluate import evaluate
+from adiabat.geometry import Graph, System
+from adiabat.kernels.build import available
+from adiabat.potential import Referenced
+
+WANT = ("energy", "forces", "stress")
+SMALL = {"hidden_irreps": "8x0e+8x1o", "cutoff": 4.0, "average_neighbors": 8.0, "radial_network": (16, 16)}
+MODELS = {
+    "schnet": lambda: SchNet(SchNetConfig(channels=24, layers=3, cutoff=4.0), [1, 8]),
+    "mace": lambda: MACE(MACEConfig(**SMALL), [1, 8]),
+    "mace invariant": lambda: MACE(MACEConfig(**SMALL | {"hidden_irreps": "20x0e", "correlation": 2}), [1, 8]),
+    "mace agnesi density": lambda: MACE(
+        MACEConfig(**SMALL, distance_transform="agnesi", interaction="density", repulsion=True, first_residual=False),
+        [1, 8],
+    ),
+    "mace nonlinear": lambda: MACE(MACEConfig(**SMALL, interaction="nonlinear", cutoff_on="messages"), [1, 8]),
+    "mace full couplings": lambda: MACE(MACEConfig(**SMALL, couplings="full", agnostic_product=True), [1, 8]),
+}
+
+
+@pytest.fixture(autouse=True)
+def compiler():
+    if available() is not None:
+        pytest.skip(available())
+
+
+def graphs():
+    """Water in a crystal cell smaller than twice the cutoff, and a batch with an atom that is alone."""
+    generator = torch.Generator().manual_seed(0)
+    water = torch.tensor([[0, 0, 0.12], [0, 0.76, -0.47], [0, -0.76, -0.47]], dtype=torch.float64)
+    places = torch.tensor([[0, 0, 0], [0, 3.1, 0.4], [3.0, 0.2, 0]], dtype=torch.float64)
+    positions = (places[:, None] + water).reshape(-1, 3)
+    positions = positions + 0.05 * torch.randn(positions.shape, generator=generator, dtype=torch.float64)
+    cell = [[6.0, 0, 0], [0.4, 6.2, 0], [0, 0.3, 4.1]]
+    crystal = System.from_arrays(positions.numpy(), [8, 1, 1] * 3, cell=cell, pbc=True)
+    alone = System.from_arrays([[0, 0, 0]], [8], cell=[[30, 0, 0], [0, 30, 0], [0, 0, 30]], pbc=True)
+    return [Graph.build(s, 4.0) for s in (crystal, System.batch([crystal, alone, crystal]))]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_frozen_equals_the_model(name):
+    torch.manual_seed(1)
+    model = MODELS[name]().double()
+    frozen = model.frozen()
+    assert frozen.is_frozen
+    assert not model.is_frozen
+    for graph in graphs():
+        exact, found = evaluate(model, graph, WANT), evaluate(frozen, frozen.prepare(graph), WANT)
+        torch.testing.assert_close(found.energy, exact.energy, rtol=1e-7, atol=1e-6)
+        for wanted, made in ((exact.forces, found.forces), (exact.stress, found.stress)):
+            torch.testing.assert_close(made, wanted, rtol=0, atol=1e-5 * float(wanted.abs().max()))
+        unprepared = evaluate(frozen, graph, WANT)
+        assert torch.equal(unprepared.forces, found.forces)
+
+
+@pytest.mark.parametrize("name", ["schnet", "mace", "mace agnesi density"])
+def test_forces_of_a_frozen_model_are_derivatives(name):
+    torch.manual_seed(2)
+    frozen = MODELS[name]().double().frozen()
+    graph = graphs()[0]
+    forces = evaluate(frozen, graph).forces
+    direction = torch.randn(forces.shape, dtype=torch.float64)
+    step, energies = 1e-5, []
+    for sign in (1, -1):
+        moved = graph.system.replace(positions=graph.system.positions + sign * step * direction)
+        energies.append(evaluate(frozen, Graph.build(moved, 4.0)).energy)
+    slope = float((energies[0] - energies[1]) / (2 * step))
+    assert slope == pytest.approx(-float((forces * direction).sum()), rel=1e-6)
+
+
+def test_single_precision():
+    torch.manual_seed(3)
+    model = MODELS["mace"]().float()
+    graph = graphs()[0].to(dtype=torch.float32)
+    exact, found = evaluate(model, graph, WANT), evaluate(model.frozen(), graph, WANT)
+    torch.testing.assert_close(found.energy, exact.energy, rtol=1e-6, atol=1e-5)
+    torch.testing.assert_close(found.forces, exact.forces, rtol=0, atol=1e-5 * float(exact.forces.abs().max()))
+
+
+def test_a_frozen_model_follows_its_wrapper():
+    torch.manual_seed(4)
+    model = Referenced(MODELS["schnet"]().double(), {1: -3.0, 8: -5.0}, 2.0)
+    graph = graphs()[0]
+    torch.testing.assert_close(
+        evaluate(model.frozen(), graph).energy, evaluate(model, graph).energy, rtol=1e-8, atol=1e-6
+    )
+    assert model.frozen().model.is_frozen
+
+
+def test_methods_without_kernels_say_so():
+    with pytest.raises(CapabilityError, match="BPNN has no fast kernels"):
+        BPNN(BPNNConfig(), [1, 8]).frozen()

@@ -1,0 +1,28 @@
+"""Compiling kernels: kept on disk, and a sentence where it is not possible."""
+
+import pytest
+
+from adiabat.errors import CapabilityError
+from adiabat.kernels import build
+
+
+def test_compiled_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADIABAT_CACHE", str(tmp_path))
+    build.library.__wrapped__("radial_sum")
+    (made,) = (tmp_path / "kernels").iterdir()
+    monkeypatch.setattr(build, "_compile", lambda *_: pytest.fail("compiled again"))
+    build.library.__wrapped__("radial_sum")
+    assert made.name.startswith("radial_sum-")
+
+
+def test_without_a_compiler(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(CapabilityError, match="install g\\+\\+, or set CXX"):
+        build.library.__wrapped__("radial_sum")
+
+
+def test_a_compiler_that_fails(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADIABAT_CACHE", str(tmp_path))
+    monkeypatch.setenv("CXX", "false")
+    with pytest.raises(CapabilityError, match="cannot compile radial_sum.cpp"):
+        build.library.__wrapped__("radial_sum")
