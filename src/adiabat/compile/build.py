@@ -144,15 +144,15 @@ def _processor() -> str:
 
 def _compile(program: Program, folder: Path) -> None:
     """Fills `folder`, all at once: another process either sees everything or nothing."""
-    from torch._inductor.compile_fx import compile_fx_aot
-    from torch._inductor.package import package_aoti
-
     captured = capture(program)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary, quiet():
         made = Path(temporary) / folder.name
         made.mkdir()
         try:
+            from torch._inductor.compile_fx import compile_fx_aot
+            from torch._inductor.package import package_aoti
+
             files: Any = compile_fx_aot(captured.module, [*captured.arguments], config_patches=_OPTIONS)
             package_aoti(str(made / PACKAGE), files)
         except Exception as error:  # the compiler's own, of many kinds
@@ -165,9 +165,9 @@ def _compile(program: Program, folder: Path) -> None:
 
 def load(package: Path) -> Callable[[list[Tensor]], list[Tensor]]:
     """The function in a package made by `build`."""
-    from torch._inductor import aoti_load_package
-
     with quiet():
+        from torch._inductor import aoti_load_package
+
         return aoti_load_package(str(package)).loader.run  # type: ignore[union-attr]
 
 

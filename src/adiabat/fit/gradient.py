@@ -17,10 +17,11 @@ from adiabat.data.frame import Batch
 from adiabat.data.loader import Loader
 from adiabat.errors import ConfigError, FitError
 from adiabat.fit.batches import labeled, source
+from adiabat.fit.compiled import PAYS, CompiledStep
 from adiabat.fit.distributed import World, world
 from adiabat.fit.ema import MovingAverage
 from adiabat.fit.log import FitLog
-from adiabat.fit.losses import Term, loss_sums
+from adiabat.fit.losses import Term, counts, loss_sums
 from adiabat.fit.measures import Errors
 from adiabat.fit.options import GradientConfig, StageTwo
 from adiabat.fit.progress import FitProgress
@@ -28,10 +29,10 @@ from adiabat.fit.receipt import check_elements, check_labels, group_weights
 from adiabat.fit.result import FitResult
 from adiabat.fit.schedules import Schedule
 from adiabat.fit.state import load_state, random_state, restore_random_state, save_state
-from adiabat.potential import Potential
+from adiabat.potential import Potential, Prediction
 
 STATE = "state.safetensors"
-_FREE_TO_CHANGE = ("epochs", "tensorboard", "patience", "save_every", "valid_batch_size")
+_FREE_TO_CHANGE = ("epochs", "tensorboard", "patience", "save_every", "valid_batch_size", "compile")
 
 
 class GradientFitter:
@@ -87,6 +88,7 @@ class GradientFitter:
         self.optimizer = config.optimizer.build(named)
         self.schedule = Schedule(config.schedule, config.epochs)
         self.average = None if config.ema_decay is None else MovingAverage(potential, config.ema_decay)
+        self.compiled = CompiledStep(potential) if self._pays() else None
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {"valid_loss": math.inf, "epoch": 0}
         self.best_weights: dict[str, Tensor] = {}
@@ -185,27 +187,42 @@ class GradientFitter:
 
     def _backward(self, batch: Batch | None, terms: Mapping[str, Term], errors: Errors | None) -> float:
         """Gradients of the whole batch's loss on every process; returns that loss."""
-        sums: dict[str, tuple[Tensor, Tensor]] = {}
+        none = self.parameters[0].new_zeros(len(terms), dtype=torch.float64)
+        components = self.world.sum(none if batch is None else counts(batch, terms))
+        weights = none.new_tensor([term.weight for term in terms.values()])
+        scales = torch.where(components > 0, weights / components.clamp(min=1.0), none)
+        total = none.sum()
         if batch is not None:
-            prediction = self.train.predict(batch, labeled(batch, terms), training=True)
-            weights = (
-                None
-                if self._weights is None
-                else self._weights[list(batch.indices)].to(batch.graph.system.positions.device)
-            )
-            sums = loss_sums(prediction, batch, terms, weights)
+            prediction, sums = self._sums(batch, terms, scales)
+            total = sum((scales[k] * sums[name] for k, name in enumerate(terms) if name in sums), total)
+            if total.requires_grad:
+                total.backward()
             if errors is not None:
                 errors.add(prediction, batch)
-        none = self.parameters[0].new_zeros((), dtype=torch.float64)
-        counts = self.world.sum(torch.stack([sums[name][1] if name in sums else none for name in terms]))
-        total = none
-        for k, (name, term) in enumerate(terms.items()):
-            if name in sums:
-                total = total + term.weight * sums[name][0] / counts[k]
-        if total.requires_grad:
-            total.backward()
         self.world.sum_gradients(self.parameters)
         return float(self.world.sum(total.detach()))
+
+    def _sums(self, batch: Batch, terms: Mapping[str, Term], scales: Tensor) -> tuple[Prediction, dict[str, Tensor]]:
+        """Prediction and sums of penalties, which have no history where a compiled step has set the gradients."""
+        weights = None
+        if self._weights is not None:
+            weights = self._weights[list(batch.indices)].to(batch.graph.system.positions.device)
+        if self.compiled is not None:
+            found = self.compiled(batch, terms, scales, weights)
+            if found is not None:
+                return found
+        prediction = self.train.predict(batch, labeled(batch, terms), training=True)
+        return prediction, {k: v for k, (v, _) in loss_sums(prediction, batch, terms, weights).items()}
+
+    def _pays(self) -> bool:
+        """Whether steps are compiled."""
+        wanted, stored = self.config.compile, self.potential.precompute
+        if wanted is True and stored:
+            raise ConfigError("fit.compile has no effect on a model that steps from stored features: leave it out.")
+        if wanted != "auto":
+            return wanted
+        steps = self.config.epochs * self.train.steps(0)
+        return steps >= PAYS and not stored and self.potential.device.type == "cpu"
 
     def _validate(self, terms: Mapping[str, Term]) -> dict[str, Any]:
         """Every process validates everything, so that all take the same decisions without messages."""

@@ -16,7 +16,8 @@ of components that the mean divides by as it is. With `mse`, energy per atom thi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, Self
 
 import torch
@@ -62,10 +63,10 @@ class Term(Settings):
         """`[atoms]` weight of each atom by its element, None if all weigh 1."""
         if not self.elements:
             return None
-        table = torch.ones(MAX_NUMBER + 1, dtype=torch.float64, device=numbers.device)
+        table = [1.0] * (MAX_NUMBER + 1)
         for symbol, weight in self.elements.items():
             table[number(symbol)] = weight
-        return table[numbers]
+        return torch.tensor(table, dtype=torch.float64, device=numbers.device)[numbers]
 
 
 class LossConfig(Settings):
@@ -121,22 +122,46 @@ def loss_sums(
         terms: label name to term.
         weights: `[systems]` weight of each frame, 1 where None.
     """
-    counts = batch.graph.system.atom_counts
+    used = {name: term for name, term in terms.items() if bool(batch.present[name].any())}
+    sums = penalty_sums(prediction, batch, used, weights)
+    return {name: (sums[name], count) for name, count in zip(used, counts(batch, used), strict=True)}
+
+
+def penalty_sums(
+    prediction: Prediction, batch: Batch, terms: Mapping[str, Term], weights: Tensor | None = None
+) -> dict[str, Tensor]:
+    """For each term the sum of its penalties over the components that are labeled; arguments as in `loss_sums`.
+
+    What is not labeled is masked, so that no size depends on the labels and the sums can be compiled.
+    """
+    system = batch.graph.system
     sums = {}
     for name, term in terms.items():
-        if not bool(batch.present[name].any()):
-            continue
-        difference, index = residual(name, prediction, batch)
+        by_atom = name in PER_ATOM
+        predicted = getattr(prediction, name).double()
+        rows = batch.present[name][system.system] if by_atom else batch.present[name]
+        difference = predicted - batch.labels[name].double()
+        difference = torch.where(_column(rows, difference), difference, torch.zeros_like(difference))
         if name == "energy" and term.per_atom:
-            difference = difference / counts[index]
+            difference = difference / system.atom_counts
         penalties = _penalty(difference, term)
         if weights is not None:
-            penalties = penalties * _column(weights[index], penalties)
-        by_atom = term.atom_weights(batch.graph.system.numbers)
-        if by_atom is not None:
-            penalties = penalties * _column(by_atom[batch.present[name][batch.graph.system.system]], penalties)
-        sums[name] = (penalties.sum(), penalties.new_tensor(float(penalties.numel())))
+            penalties = penalties * _column(weights[system.system] if by_atom else weights, penalties)
+        by_element = term.atom_weights(system.numbers)
+        if by_element is not None:
+            penalties = penalties * _column(by_element, penalties)
+        sums[name] = penalties.sum()
     return sums
+
+
+def counts(batch: Batch, names: Collection[str]) -> Tensor:
+    """How many components of each label the batch has `[names]`, float64."""
+    found = []
+    for name in names:
+        present, values = batch.present[name], batch.labels[name]
+        rows = present[batch.graph.system.system] if name in PER_ATOM else present
+        found.append(rows.sum() * math.prod(values.shape[1:]))
+    return torch.stack(found).double() if found else torch.zeros(0, dtype=torch.float64)
 
 
 def _column(weights: Tensor, like: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from adiabat.errors import ConfigError
@@ -53,6 +55,8 @@ class GradientConfig(Settings):
     """Weight in the loss of frames whose `group_key` has this value; others weigh 1."""
     save_every: int = Field(default=1, ge=1)
     """Epochs between saved states: what a crash may lose."""
+    compile: bool | Literal["auto"] = "auto"
+    """Compile the training step: takes a minute or more once, then a step takes a third; auto: in long fits."""
     tensorboard: bool = False
     """Write TensorBoard events too."""
 

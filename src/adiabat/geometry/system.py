@@ -79,7 +79,7 @@ class System:
     @property
     def atom_counts(self) -> Tensor:
         """Number of atoms of each system `[systems]`."""
-        return torch.bincount(self.system, minlength=len(self))
+        return self.sum_over_atoms(torch.ones_like(self.system))
 
     @property
     def volume(self) -> Tensor:

@@ -1,0 +1,41 @@
+"""Tiny models of every differentiable method, and periodic structures of their elements."""
+
+import numpy as np
+import torch
+
+from adiabat.architectures.equivariant.mace import MACE, MACEConfig
+from adiabat.architectures.equivariant.painn import PaiNN, PaiNNConfig
+from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
+from adiabat.architectures.local.bpnn import BPNN, BPNNConfig
+from adiabat.descriptors.symmetry_functions import Recipe
+from adiabat.geometry import Graph, System
+
+ELEMENTS = [1, 8]
+SMALL_MACE = {"hidden_irreps": "4x0e+4x1o", "l_max": 1, "correlation": 2, "radial_network": (8,), "cutoff": 3.0}
+MODELS = {
+    "bpnn": lambda: BPNN(BPNNConfig(cutoff=3.0, hidden=(4,), activations=("tanh",), recipe=Recipe()), ELEMENTS),
+    "schnet": lambda: SchNet(SchNetConfig(cutoff=3.0, channels=8, layers=1, basis=5), ELEMENTS),
+    "painn": lambda: PaiNN(PaiNNConfig(cutoff=3.0, channels=8, layers=2, basis=5), ELEMENTS),
+    "mace": lambda: MACE(MACEConfig(**SMALL_MACE), ELEMENTS),
+    "mace-nonlinear": lambda: MACE(
+        MACEConfig(**SMALL_MACE | {"interaction": "nonlinear", "repulsion": True, "distance_transform": "agnesi"}),
+        ELEMENTS,
+    ),
+}
+
+
+def structure(atoms: int, length: float, seed: int = 0, pbc: bool = True, dtype=torch.float64) -> System:
+    """Atoms near the points of a cubic grid of this length (Å)."""
+    random = np.random.default_rng(seed)
+    points = int(np.ceil(atoms ** (1 / 3)))
+    grid = np.indices((points,) * 3).reshape(3, -1).T[:atoms]
+    positions = (grid + random.normal(size=(atoms, 3)) * 0.1) * (length / points)
+    cell = np.eye(3) * length + random.normal(size=(3, 3)) * 0.05
+    return System.from_arrays(positions, random.choice(ELEMENTS, atoms), cell if pbc else None, pbc, dtype=dtype)
+
+
+def several_graphs() -> list[Graph]:
+    """Graphs for a cutoff of 3 Å: a batch of three, one of 11 atoms, one of one atom, one of a lonely atom."""
+    three = [structure(5 + k, 4.0, k) for k in range(3)]
+    systems = [System.batch(three), structure(11, 5.0), structure(1, 2.5), structure(1, 9.0)]
+    return [Graph.build(system, 3.0) for system in systems]
