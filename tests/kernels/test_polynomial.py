@@ -5,8 +5,10 @@ import copy
 import pytest
 import torch
 
+from adiabat.errors import InputError
 from adiabat.kernels.build import available
-from adiabat.kernels.polynomial import Polynomial, contract, reference
+from adiabat.kernels.polynomial import Polynomial, _children, contract, reference
+from adiabat.nn.couplings import Basis
 from adiabat.nn.irreps import Irreps
 from adiabat.nn.symmetric_contraction import SymmetricContraction
 
@@ -14,12 +16,17 @@ REASON = available("polynomial")
 pytestmark = pytest.mark.skipif(REASON is not None, reason=f"no compiled kernels: {REASON}")
 
 
-def _pair(irreps_in, irreps_out, correlation, elements, basis="reduced", dtype=torch.float64):
+def _pair(irreps_in, irreps_out, correlation, elements, basis: Basis = "reduced", dtype=torch.float64):
     module = SymmetricContraction(Irreps.parse(irreps_in), Irreps.parse(irreps_out), correlation, elements, basis)
     module = module.to(dtype).requires_grad_(False)
     frozen = copy.deepcopy(module)
     frozen.freeze()
     return module, frozen
+
+
+def _polynomial(module) -> Polynomial:
+    assert module.polynomial is not None
+    return module.polynomial
 
 
 def _inputs(module, atoms, elements, dtype=torch.float64):
@@ -97,16 +104,16 @@ class TestFrozenContraction:
     def test_follows_the_type_without_loss(self):
         module, frozen = _pair("4x0e+4x1o+4x2e", "4x0e+4x1o", 3, 2, dtype=torch.float32)
         module, frozen = module.double(), frozen.double()
-        assert frozen.polynomial.dtype == torch.float64
+        assert _polynomial(frozen).dtype == torch.float64
         _compare(module, frozen, *_inputs(module, 5, 2))
 
     def test_another_program_s_couplings(self):
         module, frozen = _pair("4x0e+4x1o+4x2e", "4x0e+4x1o", 2, 2)
-        before = frozen.polynomial.unpacked().clone()
+        before = _polynomial(frozen).unpacked().clone()
         module.set_constant("coupling0_2", 2 * module._exact["coupling0_2"])
         frozen = copy.deepcopy(module)
         frozen.freeze()
-        assert not torch.equal(frozen.polynomial.unpacked(), before)
+        assert not torch.equal(_polynomial(frozen).unpacked(), before)
         _compare(module, frozen, *_inputs(module, 5, 2))
 
     def test_strided_features_and_gradients(self):
@@ -139,7 +146,7 @@ class TestPolynomial:
         _, frozen = _pair("20x0e+20x1o+20x2e", "20x0e+20x1o", 3, 3)
         features, element = _inputs(frozen, 10, 3)
         joined = torch.cat(features, dim=1)
-        made, expected = (f(joined, element, frozen.polynomial) for f in (contract, reference))
+        made, expected = (f(joined, element, _polynomial(frozen)) for f in (contract, reference))
         torch.testing.assert_close(made, expected, rtol=1e-12, atol=1e-12)
         weights = torch.randn_like(made)
         found, wanted = (torch.autograd.grad(y, features, weights, retain_graph=True) for y in (made, expected))
@@ -150,7 +157,7 @@ class TestPolynomial:
         _, frozen = _pair("3x0e+3x1o+3x2e", "3x0e+3x1o", 3, 2)
         features, element = _inputs(frozen, 5, 2)
         joined = torch.cat(features, dim=1)
-        assert torch.autograd.gradcheck(lambda x: contract(x, element, frozen.polynomial), (joined,))
+        assert torch.autograd.gradcheck(lambda x: contract(x, element, _polynomial(frozen)), (joined,))
 
     def test_threads_do_not_change_a_bit(self):
         _, frozen = _pair("24x0e+24x1o", "24x0e+24x1o", 3, 3)
@@ -169,13 +176,23 @@ class TestPolynomial:
     def test_a_copy_has_its_own_coefficients(self):
         _, frozen = _pair("3x0e+3x1o", "3x0e", 2, 1)
         other = copy.deepcopy(frozen)
-        other.polynomial.coefficients.zero_()
-        assert frozen.polynomial.coefficients.any()
+        _polynomial(other).coefficients.zero_()
+        assert _polynomial(frozen).coefficients.any()
 
     def test_needs_few_multiplications(self):
         """The tree has one node for each term and few others."""
         _, frozen = _pair("1x0e+1x1o+1x2e+1x3o", "1x0e+1x1o", 3, 1)
-        polynomial = frozen.polynomial
+        polynomial = _polynomial(frozen)
         assert polynomial.terms == 94 + 316
-        inner = (len(polynomial.program) - polynomial.terms) / 4
-        assert inner < polynomial.terms / 2
+        inner = 0
+        for row in range(polynomial.rows):
+            own = [m for m, place in zip(polynomial.monomials, polynomial.places, strict=True) if place == row]
+            inner += len(_children(own)) - 1
+        assert inner <= polynomial.terms / 2
+
+    def test_element_without_coefficients(self):
+        _, frozen = _pair("3x0e+3x1o", "3x0e", 2, 2)
+        features, _ = _inputs(frozen, 3, 2)
+        for wrong in (-1, 2):
+            with pytest.raises(InputError, match="2 sets"):
+                frozen(features, torch.tensor([0, wrong, 1]))

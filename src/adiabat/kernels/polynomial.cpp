@@ -6,10 +6,13 @@
 // components on the way to a node, times the gradient by the row, the same walk gives the gradient by A: each leaf adds
 // S k_c to it and each inner child S V_c.
 //
-// The program lists the nodes in the order of the walk, [has k_own, leaves, inner children, components of the leaves],
-// each child after its component. Coefficients are consumed in that order: [sets, blocks, coefficients, channels of a
-// block]. A block is 64 bytes of channels, so that the coefficients of one stay in the cache of first level while the
-// atoms of the set pass. Each step of the walk serves a tile of several atoms at once.
+// Children that have leaves only are kept in runs of alike ones, whose loops are unrolled. The program lists the nodes in
+// the order of the walk, each child after its component:
+//     node:  has k_own, leaves, runs, inner children; components of the leaves; the runs; the inner children
+//     run:   have k_own, leaves of each, how many; for each its component and those of its leaves
+// Coefficients are consumed in that order: [sets, blocks, coefficients, channels of a block]. A block is 64 bytes of
+// channels, so that the coefficients of one stay in the cache of first level while the atoms of the set pass. Each step
+// of the walk serves a tile of several atoms at once, which pays for reading the program.
 #include "common.hpp"
 #include <cstring>
 
@@ -20,8 +23,11 @@ constexpr int BYTES = 32;
 #else
 constexpr int BYTES = 16;
 #endif
-constexpr int BLOCK = 64;          // bytes of channels that lie side by side in the coefficients
-constexpr index_t CHUNK = 64;      // atoms whose features stay in the cache of second level
+constexpr int BLOCK = 64;      // bytes of channels that lie side by side in the coefficients
+constexpr index_t CHUNK = 64;  // atoms whose features stay in the cache of second level
+
+#define INLINE inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 8")
 
 template <typename T>
 struct Lanes {
@@ -40,69 +46,78 @@ struct Walk {
     const vec* __restrict A;  // [components, N]
     vec* __restrict G;        // [components, N]
 
-    // V of the node at p, below which there are `height` levels of inner nodes
-    template <int height>
-    inline __attribute__((always_inline)) void node(vec (&V)[N], const vec (&S)[N]) {
-        const int32_t own = p[0], leaves = p[1], inner = p[2];
-        p += 3;
-        vec zero = {};
-        vec start = own ? (vec) * (const loose*)k : zero;
-        k += own * Lanes<T>::block;
-        for (int n = 0; n < N; ++n) V[n] = start;
-        for (int32_t leaf = 0; leaf < leaves; ++leaf) {
-            const index_t c = (index_t)p[leaf] * N;
-            const vec value = *(const loose*)k;
-            k += Lanes<T>::block;
-#pragma GCC unroll 8
-            for (int n = 0; n < N; ++n) {
-                V[n] += A[c + n] * value;
-                if (BACK) G[c + n] += S[n] * value;
-            }
-        }
-        p += leaves;
-        if constexpr (height > 0) {
-            for (int32_t child = 0; child < inner; ++child) {
-                const index_t c = (index_t)*p++ * N;
-                vec v[N], s[N];
-#pragma GCC unroll 8
-                for (int n = 0; n < N; ++n) s[n] = BACK ? S[n] * A[c + n] : zero;
-                node<height - 1>(v, s);
-#pragma GCC unroll 8
-                for (int n = 0; n < N; ++n) {
-                    V[n] += A[c + n] * v[n];
-                    if (BACK) G[c + n] += S[n] * v[n];
-                }
-            }
+    INLINE vec coefficient() {
+        const vec value = *(const loose*)k;
+        k += Lanes<T>::block;
+        return value;
+    }
+
+    INLINE void leaf(index_t component, vec (&V)[N], const vec (&S)[N]) {
+        const index_t c = component * N;
+        const vec value = coefficient();
+        UNROLL for (int n = 0; n < N; ++n) V[n] += A[c + n] * value;
+        if constexpr (BACK) UNROLL for (int n = 0; n < N; ++n) G[c + n] += S[n] * value;
+    }
+
+    INLINE void enter(index_t component, const vec (&S)[N], vec (&s)[N]) {
+        if constexpr (BACK) UNROLL for (int n = 0; n < N; ++n) s[n] = S[n] * A[component * N + n];
+    }
+
+    INLINE void leave(index_t component, vec (&V)[N], const vec (&S)[N], const vec (&v)[N]) {
+        const index_t c = component * N;
+        UNROLL for (int n = 0; n < N; ++n) V[n] += A[c + n] * v[n];
+        if constexpr (BACK) UNROLL for (int n = 0; n < N; ++n) G[c + n] += S[n] * v[n];
+    }
+
+    // `count` children that have `leaves` leaves and no inner children
+    template <int fixed>
+    INLINE void run(int32_t own, int32_t leaves, int32_t count, vec (&V)[N], const vec (&S)[N]) {
+        if (fixed) leaves = fixed;
+        for (; count > 0; --count, p += 1 + leaves) {
+            vec v[N], s[N];
+            enter(p[0], S, s);
+            const vec start = own ? coefficient() : vec{};
+            UNROLL for (int n = 0; n < N; ++n) v[n] = start;
+            UNROLL for (int32_t c = 1; c <= leaves; ++c) leaf(p[c], v, s);
+            leave(p[0], V, S, v);
         }
     }
 
-    // the same with more levels than are worth a program of their own
-    __attribute__((noinline)) void deep(index_t height, vec (&V)[N], const vec (&S)[N]) {
-        if (height <= 2) return node<2>(V, S);
-        const int32_t own = p[0], leaves = p[1], inner = p[2];
-        p += 3;
-        vec zero = {};
-        for (int n = 0; n < N; ++n) V[n] = own ? (vec) * (const loose*)k : zero;
-        k += own * Lanes<T>::block;
-        for (int32_t leaf = 0; leaf < leaves; ++leaf, k += Lanes<T>::block) {
-            const index_t c = (index_t)p[leaf] * N;
-            const vec value = *(const loose*)k;
-            for (int n = 0; n < N; ++n) {
-                V[n] += A[c + n] * value;
-                if (BACK) G[c + n] += S[n] * value;
-            }
-        }
+    // the node at p, which has `height` generations of inner children before those of its runs
+    template <int height>
+    INLINE void node(index_t levels, vec (&V)[N], const vec (&S)[N]) {
+        const int32_t own = p[0], leaves = p[1], runs = p[2], inner = p[3];
+        p += 4;
+        const vec start = own ? coefficient() : vec{};
+        UNROLL for (int n = 0; n < N; ++n) V[n] = start;
+        for (int32_t c = 0; c < leaves; ++c) leaf(p[c], V, S);
         p += leaves;
-        for (int32_t child = 0; child < inner; ++child) {
-            const index_t c = (index_t)*p++ * N;
-            vec v[N], s[N];
-            for (int n = 0; n < N; ++n) s[n] = BACK ? S[n] * A[c + n] : zero;
-            deep(height - 1, v, s);
-            for (int n = 0; n < N; ++n) {
-                V[n] += A[c + n] * v[n];
-                if (BACK) G[c + n] += S[n] * v[n];
+        for (int32_t r = 0; r < runs; ++r) {
+            const int32_t with = p[0], size = p[1], count = p[2];
+            p += 3;
+            switch (size) {
+                case 1: run<1>(with, size, count, V, S); break;
+                case 2: run<2>(with, size, count, V, S); break;
+                case 3: run<3>(with, size, count, V, S); break;
+                default: run<0>(with, size, count, V, S);
             }
         }
+        if constexpr (height > 0)
+            for (int32_t child = 0; child < inner; ++child) {
+                const index_t c = *p++;
+                vec v[N], s[N];
+                enter(c, S, s);
+                if constexpr (height == 1)
+                    node<0>(0, v, s);
+                else
+                    tree(levels - 1, v, s);
+                leave(c, V, S, v);
+            }
+    }
+
+    // the same with any number of generations
+    __attribute__((noinline)) void tree(index_t levels, vec (&V)[N], const vec (&S)[N]) {
+        levels <= 1 ? node<1>(levels, V, S) : node<2>(levels, V, S);
     }
 };
 
@@ -147,10 +162,7 @@ __attribute__((noinline)) void tile(const Problem<T>& q, const T* k, const index
         vec V[N], S[N];
         for (int n = 0; n < N; ++n)
             S[n] = BACK ? load(q.gB + (atoms[n] * q.rows + row) * q.channels + first, count) : vec{};
-        if (q.order <= 3)
-            walk.template node<2>(V, S);
-        else
-            walk.deep(q.order - 1, V, S);
+        walk.tree(q.order - 2, V, S);
         if (!BACK)
             for (int n = 0; n < N; ++n) store(q.made + (atoms[n] * q.rows + row) * q.channels + first, V[n], count);
     }
@@ -182,7 +194,7 @@ inline std::vector<Chunk> chunks(index_t atoms, index_t sets, const index_t* ele
 template <typename T, bool BACK>
 void sweep(const Problem<T>& q, index_t atoms, index_t sets, const index_t* element, index_t threads) {
     using vec = typename Lanes<T>::vec;
-    constexpr int tall = 4;
+    constexpr int tall = 8, low = 4;
     constexpr index_t lanes = Lanes<T>::count, block = Lanes<T>::block;
     std::vector<index_t> order;
     const std::vector<Chunk> parts = chunks(atoms, sets, element, order);
@@ -199,7 +211,7 @@ void sweep(const Problem<T>& q, index_t atoms, index_t sets, const index_t* elem
             const T* k = q.K + (part.set * blocks + first / block) * q.coefficients * block + first % block;
             index_t i = part.begin;
             for (; i + tall <= part.end; i += tall) tile<T, tall, BACK>(q, k, &order[i], first, work);
-            for (; i + 2 <= part.end; i += 2) tile<T, 2, BACK>(q, k, &order[i], first, work);
+            for (; i + low <= part.end; i += low) tile<T, low, BACK>(q, k, &order[i], first, work);
             for (; i < part.end; ++i) tile<T, 1, BACK>(q, k, &order[i], first, work);
         }
     }

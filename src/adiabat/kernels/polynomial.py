@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from adiabat.errors import InputError
 from adiabat.kernels.build import call
 
 Monomial = tuple[int, ...]
@@ -81,13 +82,13 @@ class Polynomial:
         indices: list[dict[Monomial, int]] = [{} for _ in range(rows)]
         for index, (row, monomial) in enumerate(zip(places, monomials, strict=True)):
             indices[row][monomial] = index
-        program: list[int] = []
-        order: list[int] = []
+        walk = _Walk()
         for terms in indices:
-            _walk((), _children(terms), terms, program, order)
+            walk.node((), _children(terms), terms)
+        order = walk.order
         packed = _packed(coefficients[:, order].to("cpu", dtype))
         return cls(
-            packed, torch.tensor(program, dtype=torch.int32), [monomials[t] for t in order],
+            packed, torch.tensor(walk.program, dtype=torch.int32), [monomials[t] for t in order],
             [places[t] for t in order], components, rows, coefficients.shape[2],
         )  # fmt: skip
 
@@ -103,9 +104,19 @@ def contract(features: Tensor, element: Tensor, polynomial: Polynomial) -> Tenso
         features: A, `[atoms, components, channels]`, on the CPU, with the dtype of the polynomial.
         element: which set of coefficients each atom uses `[atoms]`, int64; ignored if there is only one.
         polynomial: from `Polynomial.of`.
+
+    Raises:
+        InputError: there are no coefficients for an element.
     """
     assert features.shape[1:] == (polynomial.components, polynomial.channels)
     assert features.dtype == polynomial.dtype
+    if polynomial.sets > 1 and len(element):
+        low, high = element.aminmax()
+        if int(low) < 0 or int(high) >= polynomial.sets:
+            raise InputError(
+                f"element {int(low)} or {int(high)} is outside of the {polynomial.sets} sets of coefficients: count"
+                " elements from 0."
+            )
     return _Contract.apply(features, element, polynomial)  # type: ignore[no-any-return]
 
 
@@ -113,15 +124,11 @@ def reference(features: Tensor, element: Tensor, polynomial: Polynomial) -> Tens
     """The same in torch."""
     own = element if polynomial.sets > 1 else torch.zeros_like(element)
     coefficients = polynomial.unpacked()[own]
-    made = [
-        sum((coefficients[:, t] * features[:, list(polynomial.monomials[t])].prod(1) for t in terms), zero)
-        for zero, terms in zip(
-            [torch.zeros_like(features[:, 0])] * polynomial.rows,
-            [[t for t, p in enumerate(polynomial.places) if p == row] for row in range(polynomial.rows)],
-            strict=True,
-        )
-    ]
-    return torch.stack(made, dim=1)
+    made = features.new_zeros(features.shape[0], polynomial.rows, polynomial.channels)
+    for term, (row, monomial) in enumerate(zip(polynomial.places, polynomial.monomials, strict=True)):
+        value = coefficients[:, term] * features[:, list(monomial)].prod(dim=1)
+        made = made.index_add(1, torch.tensor([row]), value[:, None])
+    return made
 
 
 class _Contract(torch.autograd.Function):
@@ -161,23 +168,38 @@ def _packed(coefficients: Tensor) -> Tensor:
     return full.view(sets, terms, blocks, width).transpose(1, 2).contiguous()
 
 
-def _walk(
-    node: Monomial,
-    children: dict[Monomial, list[Monomial]],
-    terms: dict[Monomial, int],
-    program: list[int],
-    order: list[int],
-) -> None:
-    """Appends a node and all below it to the program, and the terms it uses to the order of the coefficients."""
-    below = children.get(node, [])
-    leaves = [child for child in below if child not in children]
-    # alike ones side by side, which the processor predicts best
-    inner = sorted((child for child in below if child in children), key=lambda child: (len(children[child]), child))
-    program += [int(node in terms), len(leaves), len(inner), *(_factor(node, leaf) for leaf in leaves)]
-    order += [terms[m] for m in ([node] if node in terms else []) + leaves]
-    for child in inner:
-        program.append(_factor(node, child))
-        _walk(child, children, terms, program, order)
+class _Walk:
+    """The program of the kernel, and the terms in the order in which it uses their coefficients."""
+
+    def __init__(self) -> None:
+        self.program: list[int] = []
+        self.order: list[int] = []
+
+    def node(self, node: Monomial, children: dict[Monomial, list[Monomial]], terms: dict[Monomial, int]) -> None:
+        """Appends a node and all below it."""
+        leaves, inner = [], []
+        runs: dict[tuple[int, bool], list[Monomial]] = defaultdict(list)
+        for child in children[node]:
+            if child not in children:
+                leaves.append(child)
+            elif any(below in children for below in children[child]):
+                inner.append(child)
+            else:
+                runs[len(children[child]), child in terms].append(child)
+        factors = [_factor(node, leaf) for leaf in leaves]
+        self.program += [int(node in terms), len(leaves), len(runs), len(inner), *factors]
+        self._use(node, leaves, terms)
+        for (size, own), members in sorted(runs.items()):
+            self.program += [int(own), size, len(members)]
+            for member in members:
+                self.program += [_factor(node, member), *(_factor(member, leaf) for leaf in children[member])]
+                self._use(member, children[member], terms)
+        for child in inner:
+            self.program.append(_factor(node, child))
+            self.node(child, children, terms)
+
+    def _use(self, node: Monomial, leaves: list[Monomial], terms: dict[Monomial, int]) -> None:
+        self.order += [terms[m] for m in (node, *leaves) if m in terms]
 
 
 def _factor(node: Monomial, child: Monomial) -> int:
