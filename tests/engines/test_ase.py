@@ -30,6 +30,7 @@ def test_equals_evaluate_while_atoms_move(schnet, fast, tolerance):
     for _ in range(12):
         atoms.positions += random.normal(0, 0.03, atoms.positions.shape)
         fresh = evaluate(schnet, Graph.build(System.from_ase(atoms), 4.0))
+        assert fresh.forces is not None
         assert atoms.get_potential_energy() == pytest.approx(float(fresh.energy), abs=tolerance)
         assert np.allclose(atoms.get_forces(), fresh.forces.numpy(), atol=tolerance)
     assert calculator.searches < 6  # the skin was used
@@ -98,3 +99,82 @@ def test_nan_from_the_model_is_not_passed_on(schnet):
     atoms.calc = AdiabatCalculator(schnet)
     with pytest.raises(DynamicsError, match="far outside"):
         atoms.get_potential_energy()
+
+
+def test_every_change_is_seen(schnet):
+    """Cell, periodicity, elements and the charge in `info`, which ASE's own comparison overlooks."""
+    atoms = bulk("Si", cubic=True)
+    atoms.rattle(0.05, seed=0)
+    atoms.calc = calculator = AdiabatCalculator(schnet, fast=False)
+
+    def change(what):
+        what(atoms)
+        graph = Graph.build(System.from_ase(atoms), 4.0)
+        assert atoms.get_potential_energy() == pytest.approx(float(evaluate(schnet, graph).energy), abs=1e-12)
+        assert calculator.check_state(atoms) == []
+
+    change(lambda a: a.set_cell(a.cell.array * 1.01, scale_atoms=True))
+    change(lambda a: a.set_cell(a.cell.array * 1.01))
+    change(lambda a: a.set_pbc([True, False, True]))
+    change(lambda a: a.set_atomic_numbers([14, 8] * 4))
+    change(lambda a: a.pop())
+    searches = calculator.searches
+    atoms.info["charge"] = 1
+    assert calculator.check_state(atoms) == ["info"]
+    assert float(calculator._graph(atoms).system.charge) == 0.0  # only a calculation takes the change over
+    atoms.get_potential_energy()
+    assert float(calculator._graph(atoms).system.charge) == 1.0
+    assert calculator.searches == searches + 1
+
+
+def test_a_failed_step_leaves_no_trace(schnet):
+    atoms = molecule("H2O")
+    atoms.calc = AdiabatCalculator(schnet, fast=False)
+    energy = atoms.get_potential_energy()
+    good = atoms.positions.copy()
+    for _ in range(2):
+        atoms.positions[0] = np.nan
+        with pytest.raises(GeometryError, match="not finite"):
+            atoms.get_forces()
+    atoms.positions[:] = good
+    assert atoms.get_potential_energy() == energy
+    atoms.numbers[0] = 7
+    for _ in range(2):
+        with pytest.raises(GeometryError, match="does not know N"):
+            atoms.get_potential_energy()
+    atoms.numbers[0] = 8
+    assert atoms.get_potential_energy() == energy
+
+
+def test_stress_comes_with_the_forces_once_it_is_asked_for(schnet):
+    atoms = bulk("Si", cubic=True)
+    atoms.rattle(0.05, seed=0)
+    atoms.calc = calculator = AdiabatCalculator(schnet, fast=False)
+    atoms.get_forces()
+    assert "stress" not in calculator.results
+    atoms.get_stress()
+    for expected in (True, False):  # nobody asks for it at these positions: kept for one step
+        atoms.rattle(0.01, seed=1)
+        atoms.get_forces()
+        assert ("stress" in calculator.results) is expected
+
+
+def test_a_breathing_cell_needs_few_searches(schnet):
+    atoms = bulk("Si", cubic=True)
+    atoms.calc = AdiabatCalculator(schnet, fast=False)
+    random = np.random.default_rng(0)
+    for step in range(20):
+        atoms.set_cell(5.43 * np.eye(3) * (1 + 0.01 * np.sin(step)), scale_atoms=True)
+        atoms.positions += random.normal(0, 0.003, (8, 3))
+        graph = Graph.build(System.from_ase(atoms), 4.0)
+        assert atoms.get_potential_energy() == pytest.approx(float(evaluate(schnet, graph).energy), abs=1e-12)
+    assert atoms.calc.searches == 1
+
+
+def test_the_model_may_change_its_type(schnet):
+    atoms = molecule("CH3OH")
+    atoms.calc = AdiabatCalculator(schnet, fast=False)
+    double = atoms.get_potential_energy()
+    schnet.float()
+    atoms.rattle(1e-9, seed=0)
+    assert atoms.get_potential_energy() == pytest.approx(double, abs=1e-4)

@@ -149,7 +149,7 @@ class AdiabatCalculator(Calculator):
             self._stress = (self._stress[1], False)
         self._stress = (self._stress[0], self._stress[1] or "stress" in asked)
         structure = self._hold(atoms, system_changes)
-        graph = self.graph(structure)
+        graph = self._graph(structure)
         want = frozenset(("energy", "forces", "stress") if self._wants_stress(structure) else ("energy", "forces"))
         if want not in self._checked:
             check_request(self.potential, graph, want)
@@ -181,7 +181,7 @@ class AdiabatCalculator(Calculator):
         self.atoms = atoms.copy()
         return self.atoms
 
-    def graph(self, atoms: ase.Atoms) -> Graph:
+    def _graph(self, atoms: ase.Atoms) -> Graph:
         """The structure with its pairs within the cutoff, in the potential's own number type and device."""
         kind = self.potential.device, self.potential.dtype
         if kind != self._kind:
