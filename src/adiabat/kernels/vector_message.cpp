@@ -1,63 +1,138 @@
 // s_i + sum_j phi_1 W_1 and v_i + sum_j (phi_2 W_2 d_ij + phi_3 W_3 v_j) over pairs p = (i, j), channel by channel, with
-// phi of atom j, W = f_p R(r_p) and R from a table whose channels are the three parts side by side (vector_message.py).
+// phi of atom j, W = f_p R(r_p) and R from a table (vector_message.py). Channels are walked 64 bytes at a time; in each
+// interval of the table, the twelve rows of one such block lie one after the other: three parts of four coefficients.
 #include "common.hpp"
+
+// What the loops walk by: a block of channels, or a single one of an incomplete last block. A template's argument must be
+// the struct, because a type that is an argument itself loses its alignment.
+template <typename T>
+struct Block {
+    typedef T type __attribute__((vector_size(64), aligned(sizeof(T))));
+    static constexpr index_t width = 64 / sizeof(T);
+    static T sum(type v) {
+        T total = 0;
+        for (index_t w = 0; w < width; ++w) total += v[w];
+        return total;
+    }
+};
+template <typename T>
+struct Single {
+    typedef T type;
+};
 
 template <typename T>
 struct Problem {
     index_t atoms, channels;
     const T *distances, *factors, *directions;  // of pairs
-    const T *phi, *vectors;                     // of atoms; no vectors: all are zero
+    const T *phi, *vectors;                     // of atoms; with `first` all vectors are zero and never read
     const T* table;
     index_t intervals;
     double start, inverse_step;
     Knot<T> knot(index_t pair) const { return Knot<T>(distances[pair], start, inverse_step, intervals); }
-    const T* coefficients(index_t interval) const { return table + interval * 12 * channels; }
+    index_t size() const { return (channels + Block<T>::width - 1) / Block<T>::width * Block<T>::width * 12; }
+    const T* rows(index_t pair) const { return table + knot(pair).interval * size(); }
 };
 
-// One part of the table in one interval: four rows of coefficients, 3 * channels apart.
+template <typename B, typename T>
+inline typename B::type& at(T* place) { return *(typename B::type*)place; }
+template <typename B, typename T>
+inline const typename B::type& at(const T* place) { return *(const typename B::type*)place; }
+
+// Value and slope du of part k of the table.
+template <typename B, typename T>
+inline typename B::type value(const T* rows, index_t k, T u) {
+    constexpr index_t w = Block<T>::width;
+    rows += 4 * w * k;
+    return at<B>(rows) + u * (at<B>(rows + w) + u * (at<B>(rows + 2 * w) + u * at<B>(rows + 3 * w)));
+}
+template <typename B, typename T>
+inline typename B::type both(const T* rows, index_t k, T u, typename B::type& slope) {
+    constexpr index_t w = Block<T>::width;
+    rows += 4 * w * k;
+    typename B::type d = u * at<B>(rows + 3 * w), c = at<B>(rows + 2 * w) + d, b = at<B>(rows + w) + u * c;
+    slope = b + u * (c + d);
+    return at<B>(rows) + u * b;
+}
+
 template <typename T>
-struct Part {
-    const T *__restrict a, *__restrict b, *__restrict c, *__restrict d;
-    T u;
-    Part(const T* begin, index_t stride, T u) : a(begin), b(a + stride), c(b + stride), d(c + stride), u(u) {}
-    T value(index_t k) const { return a[k] + u * (b[k] + u * (c[k] + u * d[k])); }
-    T slope(index_t k) const { return b[k] + u * (2 * c[k] + u * 3 * d[k]); }
+struct Pair {
+    T u, factor, x, y, z;
+    const T *rows, *next;  // in the table, of this pair and of the one after it
 };
+
+template <typename T>
+inline void fetch(const T* rows) {
+    for (index_t k = 0; k < 12; ++k) __builtin_prefetch(rows + k * Block<T>::width);
+}
+
+template <typename B, bool first, typename T>
+inline void push(index_t n, const Pair<T>& p, const T* rows, const T* h, const T* v, T* s, T* out) {
+    typedef typename B::type V;
+    at<B>(s) += p.factor * value<B>(rows, 0, p.u) * at<B>(h);
+    V along = p.factor * value<B>(rows, 1, p.u) * at<B>(h + n);
+    V x = along * p.x, y = along * p.y, z = along * p.z;
+    if (!first) {
+        V kept = p.factor * value<B>(rows, 2, p.u) * at<B>(h + 2 * n);
+        x += kept * at<B>(v), y += kept * at<B>(v + n), z += kept * at<B>(v + 2 * n);
+    }
+    at<B>(out) += x, at<B>(out + n) += y, at<B>(out + 2 * n) += z;
+}
 
 template <typename T, bool first>
 void forward(const Problem<T>& q, const index_t* begins, const index_t* neighbors, const T* s, T* made_s, T* made_v,
              index_t threads) {
-    index_t n = q.channels;
+    constexpr index_t width = Block<T>::width;
+    const index_t n = q.channels;
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 16)
     for (index_t i = 0; i < q.atoms; ++i) {
-        T* __restrict out = made_s + i * n;
-        T *__restrict x = made_v + i * 3 * n, *__restrict y = x + n, *__restrict z = y + n;
-        std::copy(s + i * n, s + (i + 1) * n, out);
-        if (first) std::fill(x, x + 3 * n, T(0));
-        else std::copy(q.vectors + i * 3 * n, q.vectors + (i + 1) * 3 * n, x);
+        T *sums = made_s + i * n, *vectors = made_v + i * 3 * n;
+        std::copy(s + i * n, s + (i + 1) * n, sums);
+        if (first) std::fill(vectors, vectors + 3 * n, T(0));
+        else std::copy(q.vectors + i * 3 * n, q.vectors + (i + 1) * 3 * n, vectors);
         for (index_t p = begins[i]; p < begins[i + 1]; ++p) {
-            T f = q.factors[p];
-            if (f == T(0)) continue;
-            Knot<T> knot = q.knot(p);
-            const T* a = q.coefficients(knot.interval);
-            Part<T> one(a, 3 * n, knot.u), two(a + n, 3 * n, knot.u), three(a + 2 * n, 3 * n, knot.u);
-            const T *__restrict h = q.phi + neighbors[p] * 3 * n, *__restrict v = q.vectors + (first ? 0 : neighbors[p] * 3 * n);
-            T dx = q.directions[3 * p], dy = q.directions[3 * p + 1], dz = q.directions[3 * p + 2];
-#pragma omp simd
-            for (index_t c = 0; c < n; ++c) {
-                out[c] += f * one.value(c) * h[c];
-                T along = f * two.value(c) * h[n + c];
-                if (first) {
-                    x[c] += along * dx, y[c] += along * dy, z[c] += along * dz;
-                } else {
-                    T kept = f * three.value(c) * h[2 * n + c];
-                    x[c] += along * dx + kept * v[c];
-                    y[c] += along * dy + kept * v[n + c];
-                    z[c] += along * dz + kept * v[2 * n + c];
-                }
+            if (q.factors[p] == T(0)) continue;
+            const T* d = q.directions + 3 * p;
+            Pair<T> pair{q.knot(p).u, q.factors[p], d[0], d[1], d[2], q.rows(p), q.rows(p + 1 < begins[i + 1] ? p + 1 : p)};
+            const T *h = q.phi + neighbors[p] * 3 * n, *v = first ? nullptr : q.vectors + neighbors[p] * 3 * n;
+            index_t c = 0;
+            for (; c + width <= n; c += width) {
+                fetch(pair.next + 12 * c);
+                push<Block<T>, first>(n, pair, pair.rows + 12 * c, h + c, v + c, sums + c, vectors + c);
             }
+            for (index_t k = 0; c + k < n; ++k)
+                push<Single<T>, first>(n, pair, pair.rows + 12 * c + k, h + c + k, v + c + k, sums + c + k, vectors + c + k);
         }
     }
+}
+
+template <typename B>
+struct Sums {
+    typename B::type slope, value, x, y, z;
+};
+
+template <typename B, bool first, typename T>
+inline void pull(index_t n, const Pair<T>& p, const T* rows, const T* h, const T* v, const T* gs, const T* gv, T* gh, T* out,
+                 Sums<B>& sums) {
+    typedef typename B::type V;
+    V slope, w = both<B>(rows, 0, p.u, slope), g = at<B>(gs), wg = w * g;
+    at<B>(gh) += p.factor * wg;
+    sums.value += wg * at<B>(h);
+    sums.slope += slope * g * at<B>(h);
+    V x = at<B>(gv), y = at<B>(gv + n), z = at<B>(gv + 2 * n), along = p.x * x + p.y * y + p.z * z;
+    w = both<B>(rows, 1, p.u, slope);
+    at<B>(gh + n) += p.factor * w * along;
+    sums.slope += slope * at<B>(h + n) * along;
+    w *= at<B>(h + n);
+    sums.x += w * x, sums.y += w * y, sums.z += w * z;
+    if (first) return;
+    V kept = at<B>(v) * x + at<B>(v + n) * y + at<B>(v + 2 * n) * z;
+    w = both<B>(rows, 2, p.u, slope);
+    at<B>(gh + 2 * n) += p.factor * w * kept;
+    sums.slope += slope * at<B>(h + 2 * n) * kept;
+    w *= at<B>(h + 2 * n);
+    sums.value += w * kept;
+    w *= p.factor;
+    at<B>(out) += w * x, at<B>(out + n) += w * y, at<B>(out + 2 * n) += w * z;
 }
 
 // Runs over the pairs of each neighbor j, so that no two threads write to one place: `order` lists the pairs sorted by
@@ -65,49 +140,37 @@ void forward(const Problem<T>& q, const index_t* begins, const index_t* neighbor
 template <typename T, bool first>
 void backward(const Problem<T>& q, const index_t* begins, const index_t* order, const index_t* centers, const T* given_s,
               const T* given_v, T* made_phi, T* made_v, T* made_r, T* made_f, T* made_d, index_t threads) {
-    index_t n = q.channels;
+    constexpr index_t width = Block<T>::width;
+    const index_t n = q.channels;
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 16)
     for (index_t j = 0; j < q.atoms; ++j) {
-        const T *__restrict h = q.phi + j * 3 * n, *__restrict v = q.vectors + (first ? 0 : j * 3 * n);
-        T *__restrict gh = made_phi + j * 3 * n, *__restrict gv = made_v + (first ? 0 : j * 3 * n);
+        const T *h = q.phi + j * 3 * n, *v = first ? nullptr : q.vectors + j * 3 * n;
+        T *gh = made_phi + j * 3 * n, *out = first ? nullptr : made_v + j * 3 * n;
         std::fill(gh, gh + 3 * n, T(0));
-        if (!first) std::copy(given_v + j * 3 * n, given_v + (j + 1) * 3 * n, gv);
+        if (!first) std::copy(given_v + j * 3 * n, given_v + (j + 1) * 3 * n, out);
         for (index_t o = begins[j]; o < begins[j + 1]; ++o) {
-            index_t p = order[o];
+            index_t p = order[o], after = order[o + 1 < begins[j + 1] ? o + 1 : o];
+            const T *d = q.directions + 3 * p, *gs = given_s + centers[p] * n, *gv = given_v + centers[p] * 3 * n;
             Knot<T> knot = q.knot(p);
-            const T* a = q.coefficients(knot.interval);
-            Part<T> one(a, 3 * n, knot.u), two(a + n, 3 * n, knot.u), three(a + 2 * n, 3 * n, knot.u);
-            const T *__restrict g = given_s + centers[p] * n, *__restrict gx = given_v + centers[p] * 3 * n;
-            const T *__restrict gy = gx + n, *__restrict gz = gy + n;
-            T dx = q.directions[3 * p], dy = q.directions[3 * p + 1], dz = q.directions[3 * p + 2], f = q.factors[p];
-            T slope = 0, value = 0, sx = 0, sy = 0, sz = 0;
-#pragma omp simd reduction(+ : slope, value, sx, sy, sz)
-            for (index_t c = 0; c < n; ++c) {
-                T along = dx * gx[c] + dy * gy[c] + dz * gz[c], w = one.value(c), w2 = two.value(c);
-                gh[c] += f * w * g[c];
-                gh[n + c] += f * w2 * along;
-                value += w * h[c] * g[c];
-                slope += one.slope(c) * h[c] * g[c] + two.slope(c) * h[n + c] * along;
-                T pushed = w2 * h[n + c];
-                sx += pushed * gx[c], sy += pushed * gy[c], sz += pushed * gz[c];
-                if (!first) {
-                    T kept = v[c] * gx[c] + v[n + c] * gy[c] + v[2 * n + c] * gz[c], w3 = three.value(c);
-                    gh[2 * n + c] += f * w3 * kept;
-                    T scale = w3 * h[2 * n + c];
-                    value += scale * kept;
-                    slope += three.slope(c) * h[2 * n + c] * kept;
-                    scale *= f;
-                    gv[c] += scale * gx[c], gv[n + c] += scale * gy[c], gv[2 * n + c] += scale * gz[c];
-                }
+            Pair<T> pair{knot.u, q.factors[p], d[0], d[1], d[2], q.rows(p), q.rows(after)};
+            Sums<Block<T>> sums{};
+            Sums<Single<T>> rest{};
+            index_t c = 0;
+            for (; c + width <= n; c += width) {
+                fetch(pair.next + 12 * c);
+                pull<Block<T>, first>(n, pair, pair.rows + 12 * c, h + c, v + c, gs + c, gv + c, gh + c, out + c, sums);
             }
-            made_r[p] = f * slope * knot.slope;
-            made_f[p] = value + dx * sx + dy * sy + dz * sz;
-            made_d[3 * p] = f * sx, made_d[3 * p + 1] = f * sy, made_d[3 * p + 2] = f * sz;
+            for (index_t k = c; k < n; ++k)
+                pull<Single<T>, first>(n, pair, pair.rows + 11 * c + k, h + k, v + k, gs + k, gv + k, gh + k, out + k, rest);
+            T x = rest.x + Block<T>::sum(sums.x), y = rest.y + Block<T>::sum(sums.y), z = rest.z + Block<T>::sum(sums.z);
+            made_r[p] = pair.factor * (rest.slope + Block<T>::sum(sums.slope)) * knot.slope;
+            made_f[p] = rest.value + Block<T>::sum(sums.value) + pair.x * x + pair.y * y + pair.z * z;
+            made_d[3 * p] = pair.factor * x, made_d[3 * p + 1] = pair.factor * y, made_d[3 * p + 2] = pair.factor * z;
         }
     }
 }
 
-#define COMMON(T)                                                                                                   \
+#define COMMON(T)                                                                                                 \
     index_t atoms, index_t channels, index_t first, const T *r, const T *f, const T *d, const T *phi, const T *v, \
         const T *table, index_t intervals, double start, double step
 #define PROBLEM(T) Problem<T> q{atoms, channels, r, f, d, phi, v, table, intervals, start, step};

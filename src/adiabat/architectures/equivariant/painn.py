@@ -34,8 +34,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from adiabat.geometry import Graph, System
-from adiabat.kernels.tables import Table
-from adiabat.kernels.vector_message import vector_message
+from adiabat.kernels.vector_message import VectorMessage
 from adiabat.nn.convolution import RadialEdges, tabulated
 from adiabat.nn.cutoffs import CosineCutoff
 from adiabat.nn.embedding import ElementEmbedding
@@ -75,12 +74,11 @@ class Message(nn.Module):
         self.phi = MLP((config.channels, config.channels, 3 * config.channels), "silu")
 
     def forward(
-        self, s: Tensor, v: Tensor | None, filters: Tensor | Table, edges: RadialEdges
+        self, s: Tensor, v: Tensor | None, filters: Tensor | VectorMessage, edges: RadialEdges
     ) -> tuple[Tensor, Tensor]:
         """The features after the message; `v` is None where all vectors are zero."""
-        if isinstance(filters, Table):
-            r, f_cut, directions = edges.distances, edges.envelope, edges.directions
-            return vector_message(s, v, self.phi(s), r, f_cut, directions, filters, edges.index)
+        if isinstance(filters, VectorMessage):
+            return filters(s, v, self.phi(s), edges.distances, edges.envelope, edges.directions, edges.index)
         graph = edges.graph
         weights = graph.of_neighbors(self.phi(s)) * filters
         ds, vs, vv = weights.split(self.channels, dim=1)
@@ -145,14 +143,15 @@ class PaiNN(AtomicPotential):
         self.updates = nn.ModuleList(Update(config) for _ in range(config.layers))
         self.head = MLP((config.channels, config.channels // 2, 1), "silu")
         self.dipole = Dipole(config) if config.dipole else None
-        self.tables: tuple[Table, ...] = ()
+        self.frozen_filters: list[VectorMessage] = []
 
     def freeze(self) -> None:
-        self.tables = tabulated(self.filters, self.basis, self.cutoff).split(3 * self.config.channels)
+        every = tabulated(self.filters, self.basis, self.cutoff)
+        self.frozen_filters = [VectorMessage(table) for table in every.split(3 * self.config.channels)]
 
-    def layer_filters(self, edges: RadialEdges) -> Sequence[Tensor | Table]:
+    def layer_filters(self, edges: RadialEdges) -> Sequence[Tensor | VectorMessage]:
         """The 𝒲 of every layer, each `[pairs, 3·channels]`, from one network; tables of r where it is frozen."""
-        filters: Sequence[Tensor | Table] = self.tables
+        filters: Sequence[Tensor | VectorMessage] = self.frozen_filters
         if not filters:
             every = self.filters(edges.expansion) * edges.envelope[:, None]
             filters = every.split(3 * self.config.channels, dim=1)
