@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from adiabat.errors import InputError
+from adiabat.errors import ConfigError, InputError
 from adiabat.kernels.build import available
 from adiabat.kernels.polynomial import Polynomial, _children, contract, reference
 from adiabat.nn.couplings import Basis
@@ -189,6 +189,11 @@ class TestPolynomial:
             own = [m for m, place in zip(polynomial.monomials, polynomial.places, strict=True) if place == row]
             inner += len(_children(own)) - 1
         assert inner <= polynomial.terms / 2
+
+    def test_another_type(self):
+        _, frozen = _pair("3x0e+3x1o", "3x0e", 2, 2)
+        with pytest.raises(ConfigError, match="float32, float64"):
+            frozen(*_inputs(frozen, 3, 2, torch.float32))
 
     def test_element_without_coefficients(self):
         _, frozen = _pair("3x0e+3x1o", "3x0e", 2, 2)

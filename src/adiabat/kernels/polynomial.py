@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from adiabat.errors import InputError
-from adiabat.kernels.build import call
+from adiabat.kernels.build import call, same_type
 
 Monomial = tuple[int, ...]
 BLOCK = 64  # bytes of channels side by side, as in polynomial.cpp
@@ -106,10 +106,11 @@ def contract(features: Tensor, element: Tensor, polynomial: Polynomial) -> Tenso
         polynomial: from `Polynomial.of`.
 
     Raises:
+        ConfigError: the types differ, or are neither float32 nor float64.
         InputError: there are no coefficients for an element.
     """
     assert features.shape[1:] == (polynomial.components, polynomial.channels)
-    assert features.dtype == polynomial.dtype
+    same_type(features, polynomial.coefficients)
     if polynomial.sets > 1 and len(element):
         low, high = element.aminmax()
         if int(low) < 0 or int(high) >= polynomial.sets:
