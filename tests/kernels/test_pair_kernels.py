@@ -7,7 +7,7 @@ from adiabat.errors import ConfigError
 from adiabat.geometry import Graph, System
 from adiabat.kernels.neighbor_product import NeighborProduct, Path
 from adiabat.kernels.pairs import PairIndex
-from adiabat.kernels.radial_sum import radial_sum, reference
+from adiabat.kernels.radial_sum import RadialSum
 from adiabat.kernels.tables import tabulate
 
 TYPES = [(torch.float64, 1e-12), (torch.float32, 2e-5)]
@@ -50,11 +50,11 @@ def compare(made, wanted, variables, tolerance):
 @pytest.mark.parametrize("atoms", [1, 40])
 def test_radial_sum(dtype, tolerance, channels, atoms):
     pairs, distances = inputs(atoms, dtype)
-    table = radial(channels).to(dtype)
+    kernel = RadialSum(radial(channels).to(dtype))
     features = torch.randn(atoms, channels, dtype=dtype, requires_grad=True)
     factors = torch.rand(len(distances), dtype=dtype, requires_grad=True)
     variables = [features, distances, factors]
-    compare([radial_sum(*variables, table, pairs)], [reference(*variables, table, pairs)], variables, tolerance)
+    compare([kernel(*variables, pairs)], [kernel.reference(*variables, pairs)], variables, tolerance)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), TYPES)
@@ -92,7 +92,7 @@ def test_threads_change_nothing():
 def test_no_pairs():
     pairs = PairIndex.of(torch.zeros((2, 0), dtype=torch.int64), 3)
     features, none = torch.randn(3, 8, requires_grad=True), torch.zeros(0, requires_grad=True)
-    made = radial_sum(features, none, none, radial(8), pairs)
+    made = RadialSum(radial(8))(features, none, none, pairs)
     assert not made.any()
     (gradient,) = torch.autograd.grad(made.sum(), features)
     assert not gradient.any()
@@ -112,4 +112,4 @@ def test_both_orders_of_the_pairs():
 def test_mixed_types_are_refused():
     pairs, distances = inputs(5, torch.float64)
     with pytest.raises(ConfigError, match="a kernel was given float32, float64"):
-        radial_sum(torch.zeros(5, 8, dtype=torch.float64), distances, distances, radial(8).to(torch.float32), pairs)
+        RadialSum(radial(8).to(torch.float32))(torch.zeros(5, 8, dtype=torch.float64), distances, distances, pairs)

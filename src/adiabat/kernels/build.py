@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from torch import Tensor
 from adiabat.errors import CapabilityError, ConfigError
 from adiabat.files import cache_folder
 
+_KINDS = {Tensor: ctypes.c_void_p, int: ctypes.c_int64, float: ctypes.c_double}
 SOURCES = Path(__file__).parent
 # no -ffast-math: it would flush denormals in the whole process and break NaN checks
 FLAGS = (
@@ -116,15 +118,24 @@ def call(name: str, function: str, dtype: torch.dtype, *arguments: Tensor | int 
 
     Tensors must be contiguous and on the CPU; the number of threads is torch's and comes last.
     """
-    suffix = {torch.float32: "f32", torch.float64: "f64"}[dtype]
-    native = getattr(library(name), f"{function}_{suffix}")
-    native.restype = None
-    values: list[object] = []
+    native, last = (
+        _function(name, f"{function}_{'f32' if dtype == torch.float32 else 'f64'}"),
+        torch.get_num_threads(),
+    )
+    values: list[int | float] = []
     for value in arguments:
         if isinstance(value, Tensor):
             assert value.is_contiguous()
-            assert value.device.type == "cpu"
-            values.append(ctypes.c_void_p(value.data_ptr()))
+            values.append(value.data_ptr())
         else:
-            values.append(ctypes.c_int64(value) if isinstance(value, int) else ctypes.c_double(value))
-    native(*values, ctypes.c_int64(torch.get_num_threads()))
+            values.append(value)
+    if native.argtypes is None:
+        native.argtypes = [*(_KINDS[type(value)] for value in arguments), ctypes.c_int64]
+    native(*values, last)
+
+
+@functools.cache
+def _function(name: str, function: str) -> Any:
+    native = getattr(library(name), function)
+    native.restype = None
+    return native

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from adiabat.errors import CapabilityError
 from adiabat.kernels.build import call, same_type
+from adiabat.kernels.operation import Kernel
 from adiabat.kernels.pairs import PairIndex
 from adiabat.kernels.tables import Table
 
@@ -33,7 +34,7 @@ class Path:
     output: int
 
 
-class NeighborProduct:
+class NeighborProduct(Kernel):
     """out[i, m, path·channels + c] = Σ_j Σ_n R_path,c(r_ij) M_ij,path[n, m] h_j[n, c], differentiable once.
 
     Args:
@@ -46,6 +47,8 @@ class NeighborProduct:
     Raises:
         CapabilityError: an irrep is larger than l = 3, or the tables would take more than 1 GiB.
     """
+
+    differentiable: ClassVar[int] = 3
 
     def __init__(
         self,
@@ -112,7 +115,7 @@ class NeighborProduct:
         joined = torch.cat(list(features), dim=1)
         if self.padded > self.channels:
             joined = functional.pad(joined, (0, self.padded - self.channels))
-        made = _NeighborProduct.apply(joined, coupled, distances, self, kinds, pairs)
+        made = self.apply(joined, coupled, distances, kinds, *pairs.tensors)
         if self.padded == self.channels:
             return list(made)
         return [
@@ -139,45 +142,34 @@ class NeighborProduct:
             made[path.output].append(pairs.sum(messages))
         return [torch.cat(parts, dim=-1) for parts in made]
 
-    def arguments(self, features: Tensor, coupled: Tensor, distances: Tensor, kinds: Tensor) -> tuple[Tensor, ...]:
+    def outputs(self, *inputs: Tensor) -> list[Tensor]:
+        shapes = zip(self.sizes_out, self.columns, strict=True)
+        return [inputs[0].new_empty((inputs[0].shape[0], size, n * self.padded)) for size, n in shapes]
+
+    def run(self, inputs: Sequence[Tensor], made: Sequence[Tensor]) -> None:
+        *given, _, neighbors, begins, _, _ = inputs
+        dtype = same_type(*given[:3], self.table.coefficients)
+        for tensor in made:
+            tensor.zero_()
+        call("neighbor_product", "forward", dtype, *self._arguments(*given), begins, neighbors, _addresses(made))
+
+    def pull(self, inputs: Sequence[Tensor], gradients: Sequence[Tensor], made: Sequence[Tensor]) -> None:
+        *given, centers, _, _, order, begins = inputs
+        features, coupled, distances = made
+        for tensor in made:
+            tensor.zero_()
+        call(
+            "neighbor_product", "backward", features.dtype, *self._arguments(*given), begins, order, centers,
+            _addresses(gradients), features, distances, coupled,
+        )  # fmt: skip
+
+    def _arguments(self, features: Tensor, coupled: Tensor, distances: Tensor, kinds: Tensor) -> tuple[Tensor, ...]:
         """What both kernels begin with."""
         atoms, rows, channels = features.shape
         numbers = torch.tensor([atoms, channels, rows, len(self.paths), self.couplings, self.intervals])
         inverse_step = self.intervals / (self.table.stop - self.table.start)
         span = torch.tensor([self.table.start, self.table.stop, inverse_step], dtype=torch.float64)
         return numbers, self.numbers, span, distances, coupled, features, self.table.coefficients, kinds
-
-
-class _NeighborProduct(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, features: Tensor, coupled: Tensor, distances: Tensor, plan: NeighborProduct, kinds: Tensor,
-        pairs: PairIndex,
-    ) -> tuple[Tensor, ...]:  # fmt: skip
-        features, coupled, distances = features.contiguous(), coupled.contiguous(), distances.contiguous()
-        ctx.save_for_backward(features, coupled, distances)
-        ctx.plan, ctx.kinds, ctx.pairs = plan, kinds, pairs
-        dtype = same_type(features, coupled, distances, plan.table.coefficients)
-        shapes = zip(plan.sizes_out, plan.columns, strict=True)
-        made = tuple(features.new_zeros((len(features), size, n * plan.padded)) for size, n in shapes)
-        call(
-            "neighbor_product", "forward", dtype, *plan.arguments(features, coupled, distances, kinds),
-            pairs.begins, pairs.neighbors, _addresses(made),
-        )  # fmt: skip
-        return made
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        features, coupled, distances = ctx.saved_tensors
-        plan, kinds, pairs = ctx.plan, ctx.kinds, ctx.pairs
-        given = [g.contiguous() for g in gradients]
-        made = [torch.zeros_like(t) for t in (features, distances, coupled)]
-        call(
-            "neighbor_product", "backward", features.dtype, *plan.arguments(features, coupled, distances, kinds),
-            pairs.order_begins, pairs.order, pairs.centers, _addresses(given), *made,
-        )  # fmt: skip
-        return made[0], made[2], made[1], None, None, None
 
 
 def _addresses(tensors: Sequence[Tensor]) -> Tensor:

@@ -33,6 +33,11 @@ class PairIndex(PairList):
         """The center of each pair `[pairs]`, ascending."""
         return self.pairs[0]
 
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Centers, neighbors, begins, order, order_begins: what kernels take."""
+        return self.pairs[0], self.pairs[1], self.begins, self.order, self.order_begins
+
     @classmethod
     def of_graph(cls, graph: Graph) -> PairIndex:
         """The one that was made for the graph beforehand, or a new one."""

@@ -2,60 +2,73 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from adiabat.kernels.build import call, same_type
+from adiabat.kernels.operation import Kernel
 from adiabat.kernels.pairs import PairIndex
 from adiabat.kernels.tables import Table
 
 
-def radial_sum(features: Tensor, distances: Tensor, factors: Tensor, table: Table, pairs: PairIndex) -> Tensor:
-    """Sums over neighbors `[atoms, channels]`, differentiable once in features, distances and factors.
+class RadialSum(Kernel):
+    """The sum for one R, differentiable once in features, distances and factors.
 
     Args:
-        features: x, `[atoms, channels]`.
-        distances: r, `[pairs]`, Å.
-        factors: s, `[pairs]`; a pair with 0 is skipped.
         table: R, with the dtype of the features.
-        pairs: from `PairIndex.of`.
     """
-    return _RadialSum.apply(features, distances, factors, table, pairs)  # type: ignore[no-any-return]
 
+    differentiable: ClassVar[int] = 3
 
-def reference(features: Tensor, distances: Tensor, factors: Tensor, table: Table, pairs: PairIndex) -> Tensor:
-    """The same in torch."""
-    messages = features[pairs.neighbors] * table(distances) * factors[:, None]
-    return torch.zeros_like(features).index_add(0, pairs.centers, messages)
+    def __init__(self, table: Table):
+        self.table = table
 
+    def __call__(self, features: Tensor, distances: Tensor, factors: Tensor, pairs: PairIndex) -> Tensor:
+        """Sums over neighbors `[atoms, channels]`.
 
-class _RadialSum(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, features: Tensor, distances: Tensor, factors: Tensor, table: Table, pairs: PairIndex
-    ) -> Tensor:
-        features, distances, factors = (t.contiguous() for t in (features, distances, factors))
-        ctx.save_for_backward(features, distances, factors)
-        ctx.table, ctx.pairs = table, pairs
-        made = torch.empty_like(features)
-        dtype = same_type(features, distances, factors, table.coefficients)
-        call(
-            "radial_sum", "forward", dtype, *features.shape, pairs.begins, pairs.neighbors, distances,
-            factors, features, table.coefficients, table.intervals, table.start, table.inverse_step, made,
-        )  # fmt: skip
+        Args:
+            features: x, `[atoms, channels]`.
+            distances: r, `[pairs]`, Å.
+            factors: s, `[pairs]`; a pair with 0 is skipped.
+            pairs: from `PairIndex.of`.
+        """
+        (made,) = self.apply(features, distances, factors, *pairs.tensors)
         return made
 
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        features, distances, factors = ctx.saved_tensors
-        table, pairs = ctx.table, ctx.pairs
-        made = torch.empty_like(features), torch.empty_like(distances), torch.empty_like(factors)
+    def reference(self, features: Tensor, distances: Tensor, factors: Tensor, pairs: PairIndex) -> Tensor:
+        """The same in torch."""
+        return pairs.sum(features[pairs.neighbors] * self.table(distances) * factors[:, None])
+
+    def outputs(self, *inputs: Tensor) -> list[Tensor]:
+        return [torch.empty_like(inputs[0])]
+
+    def run(self, inputs: Sequence[Tensor], made: Sequence[Tensor]) -> None:
+        features, distances, factors, _, neighbors, begins, *_ = inputs
+        dtype = same_type(features, distances, factors, self.table.coefficients)
         call(
-            "radial_sum", "backward", features.dtype, *features.shape, pairs.order_begins, pairs.order, pairs.centers,
-            distances, factors, features, table.coefficients, table.intervals, table.start, table.inverse_step,
-            gradient.contiguous(), *made,
+            "radial_sum",
+            "forward",
+            dtype,
+            *features.shape,
+            begins,
+            neighbors,
+            distances,
+            factors,
+            features,
+            *self._own,
+            *made,
+        )
+
+    def pull(self, inputs: Sequence[Tensor], gradients: Sequence[Tensor], made: Sequence[Tensor]) -> None:
+        features, distances, factors, centers, _, _, order, begins = inputs
+        call(
+            "radial_sum", "backward", features.dtype, *features.shape, begins, order, centers, distances, factors,
+            features, *self._own, *gradients, *made,
         )  # fmt: skip
-        return *made, None, None
+
+    @property
+    def _own(self) -> tuple[Tensor, int, float, float]:
+        return self.table.coefficients, self.table.intervals, self.table.start, self.table.inverse_step

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from adiabat.geometry import Graph
 from adiabat.kernels.pairs import PairIndex
-from adiabat.kernels.radial_sum import radial_sum
+from adiabat.kernels.radial_sum import RadialSum
 from adiabat.kernels.tables import Table, tabulate
 from adiabat.nn.mlp import MLP
 
@@ -75,15 +75,15 @@ class ContinuousFilterConvolution(nn.Module):
     def __init__(self, basis: int, filters: int, activation: str):
         super().__init__()
         self.filters = MLP((basis, filters, filters), activation)
-        self.table: Table | None = None
+        self.kernel: RadialSum | None = None
 
     def freeze(self, basis: nn.Module, cutoff: float) -> None:
         """Replaces W for good by a table up to `cutoff` (Å); the sum then takes the fast kernel."""
-        self.table = tabulated(self.filters, basis, cutoff)
+        self.kernel = RadialSum(tabulated(self.filters, basis, cutoff))
 
     def forward(self, features: Tensor, edges: RadialEdges) -> Tensor:
         """`features [atoms, filters]` to sums over neighbors of the same shape."""
-        if self.table is not None:
-            return radial_sum(features, edges.distances, edges.envelope, self.table, edges.index)
+        if self.kernel is not None:
+            return self.kernel(features, edges.distances, edges.envelope, edges.index)
         weights = self.filters(edges.expansion) * edges.envelope[:, None]
         return edges.graph.sum_over_neighbors(edges.graph.of_neighbors(features) * weights)
