@@ -16,6 +16,7 @@ from adiabat.data.info import DataInfo
 from adiabat.engines.ase import AdiabatCalculator
 from adiabat.errors import CheckpointError, InputError
 from adiabat.geometry import System
+from adiabat.geometry.moving import SKIN
 from adiabat.potential import Potential, Prediction
 
 
@@ -61,7 +62,7 @@ class Model:
                 results[index] = _row(prediction, quantities)
         return results[0] if single else results
 
-    def calculator(self, skin: float = 0.5) -> AdiabatCalculator:
+    def calculator(self, skin: float = SKIN) -> AdiabatCalculator:
         """An ASE calculator; `skin` (Å) is the slack of its neighbor list."""
         return AdiabatCalculator(self.potential, skin)
 

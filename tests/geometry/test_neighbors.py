@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adiabat.errors import GeometryError
-from adiabat.geometry import Graph, SkinList, System, neighbor_pairs, triplets
+from adiabat.geometry import Graph, System, neighbor_pairs, triplets
 from adiabat.testing.reference import brute_force_pairs
 
 
@@ -126,27 +126,6 @@ def test_triplets():
     for pairs in (0, 1):
         first, second = triplets(graph.centers[:pairs], 6)
         assert len(first) == len(second) == 0
-
-
-def test_skin_list_is_a_superset_and_searches_rarely():
-    rng = np.random.default_rng(5)
-    cell = np.array(CELLS["triclinic"]) * 2
-    system = System.from_arrays(rng.random((8, 3)) @ cell, [6] * 8, cell, True)
-    skin = SkinList(3.0, 0.6)
-    for step in range(12):
-        pairs, shifts = skin.pairs(system)
-        near = Graph(system, pairs, shifts, 3.6).within(3.0)
-        exact = neighbor_pairs(system, 3.0)
-        assert rows(near.pairs, near.shifts) == rows(*exact), step
-        system = system.replace(positions=system.positions + 0.05 * torch.as_tensor(rng.normal(size=(8, 3))))
-    assert 1 < skin.searches < 8
-    before = skin.searches
-    skin.pairs(system.replace(cell=system.cell * 1.001))
-    assert skin.searches == before + 1
-    skin.pairs(system.replace(numbers=system.numbers + 1))
-    assert skin.searches == before + 2
-    with pytest.raises(GeometryError, match="not finite"):
-        skin.pairs(system.replace(positions=system.positions * float("nan")))
 
 
 @pytest.mark.parametrize("far", [0.0, 1e5])

@@ -1,4 +1,4 @@
-"""Neighbor lists: vesin behind checks, and a skin list for dynamics."""
+"""Neighbor lists: vesin behind checks."""
 
 from __future__ import annotations
 
@@ -158,42 +158,3 @@ def _search_tree(points: np.ndarray, box: np.ndarray, cutoff: float) -> tuple[np
     shifts, j = steps[found["j"] // len(points)], found["j"] % len(points)
     keep = (found["v"] < cutoff) & ((found["i"] != j) | shifts.any(axis=1))
     return found["i"][keep], j[keep], shifts[keep], found["v"][keep]
-
-
-class SkinList:
-    """A neighbor list for dynamics: searched with a skin, searched again only once an atom has moved half of it.
-
-    Args:
-        cutoff: Å, the model's.
-        skin: Å, extra radius; larger means fewer searches and more pairs to filter.
-    """
-
-    def __init__(self, cutoff: float, skin: float = 0.5):
-        self.cutoff = cutoff
-        self.skin = skin
-        self.searches = 0
-        self._reference: System | None = None
-        self._pairs: tuple[Tensor, Tensor] | None = None
-
-    def pairs(self, system: System) -> tuple[Tensor, Tensor]:
-        """Pairs and shifts within `cutoff + skin`; a superset of the pairs within `cutoff`."""
-        if self._pairs is None or self._stale(system):
-            self._pairs = neighbor_pairs(system, self.cutoff + self.skin)
-            self._reference = system
-            self.searches += 1
-        return self._pairs
-
-    def _stale(self, system: System) -> bool:
-        old = self._reference
-        if old is None or old.positions.shape != system.positions.shape:
-            return True
-        same = (
-            torch.equal(old.numbers, system.numbers)
-            and torch.equal(old.pbc, system.pbc)
-            and torch.equal(old.system, system.system)
-            and torch.equal(old.cell, system.cell)
-        )
-        if not same:
-            return True
-        moved = (system.positions - old.positions).detach().square().sum(dim=1).max()
-        return not bool(moved < (0.5 * self.skin) ** 2)  # also true for NaN, which the new search then names

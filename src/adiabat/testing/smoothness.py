@@ -12,7 +12,7 @@ from torch import Tensor
 from adiabat.elements import MASSES
 from adiabat.errors import GeometryError
 from adiabat.evaluate import evaluate
-from adiabat.geometry import Graph, SkinList, System
+from adiabat.geometry import Graph, MovingGraph, System
 from adiabat.potential import Potential, Referenced
 from adiabat.testing.checks import CheckResult, Measure, judge, not_run, predict
 from adiabat.units import BOLTZMANN
@@ -138,7 +138,7 @@ class _Motion:
 
     def __init__(self, potential: Potential, system: System, temperature: float, tether: float | None):
         self.potential, self.system, self.start = potential, system, system.positions.clone()
-        self.neighbors = SkinList(potential.cutoff, 0.5)
+        self.moving = MovingGraph(system, potential.cutoff)
         masses = torch.as_tensor(MASSES)[system.numbers].clamp(min=12.0)
         self.masses = masses[:, None]
         generator = torch.Generator().manual_seed(17)
@@ -150,9 +150,7 @@ class _Motion:
         self.tether = max(5.0, largest / 0.1) if tether is None else tether
 
     def _evaluate(self) -> None:
-        pairs, shifts = self.neighbors.pairs(self.system)
-        graph = Graph(self.system, pairs, shifts, self.potential.cutoff + self.neighbors.skin)
-        found = evaluate(self.potential, graph.within(self.potential.cutoff))
+        found = evaluate(self.potential, self.moving.move(self.system.positions.numpy()))
         assert found.forces is not None
         stretch = self.system.positions - self.start
         self.energy = float(found.energy) + 0.5 * self.tether * float(stretch.square().sum())
