@@ -30,9 +30,9 @@ def _problem(atoms, channels, dtype=torch.float64, first=False, count=400):
     features = [torch.randn(atoms, *n, dtype=torch.float64) for n in ((channels,), (3, channels), (3 * channels,))]
     r = 0.5 + (CUTOFF - 0.5) * torch.rand(count, dtype=torch.float64)
     directions = functional.normalize(torch.randn(count, 3, dtype=torch.float64), dim=1)
-    leaves = [t.to(dtype).requires_grad_() for t in (*features, r, CosineCutoff(CUTOFF)(r), directions)]
-    given = [*leaves[:1], None if first else leaves[1], *leaves[2:]]
-    return _kernel(channels, dtype), given, PairIndex.of(pairs, atoms)
+    s, v, phi = features
+    leaves = [t.to(dtype).requires_grad_() for t in (phi, r, CosineCutoff(CUTOFF)(r), directions, s, v)]
+    return _kernel(channels, dtype), [*leaves[:5], None if first else leaves[5]], PairIndex.of(pairs, atoms)
 
 
 def _results(function, leaves, pairs):
@@ -73,17 +73,17 @@ def test_few_atoms_and_pairs(atoms, count, first):
 def test_atoms_without_pairs_keep_their_features():
     kernel, leaves, pairs = _problem(2, 5, count=0)
     s, v = kernel(*leaves, pairs)
-    assert torch.equal(s, leaves[0])
-    assert torch.equal(v, leaves[1])
+    assert torch.equal(s, leaves[4])
+    assert torch.equal(v, leaves[5])
 
 
 def test_pairs_at_the_cutoff_add_exactly_nothing():
     kernel, leaves, pairs = _problem(23, 8)
     with torch.no_grad():
-        leaves[4][::2] = 0.0
+        leaves[2][::2] = 0.0
     s, v = kernel(*leaves, pairs)
     without = PairIndex.of(pairs.pairs[:, 1::2], 23)
-    rest = [leaves[0], leaves[1], leaves[2], *(x[1::2] for x in leaves[3:])]
+    rest = [leaves[0], *(x[1::2] for x in leaves[1:4]), *leaves[4:]]
     kept = kernel(*rest, without)
     assert torch.equal(s, kept[0])
     assert torch.equal(v, kept[1])
@@ -92,9 +92,8 @@ def test_pairs_at_the_cutoff_add_exactly_nothing():
 
 def test_no_vectors_are_zero_vectors():
     kernel, leaves, pairs = _problem(23, 8)
-    zeros = [leaves[0], torch.zeros_like(leaves[1]), *leaves[2:]]
-    first = [leaves[0], None, *leaves[2:]]
-    for a, b in zip(*(kernel(*x, pairs) for x in (zeros, first)), strict=True):
+    made = (kernel(*leaves[:5], v, pairs) for v in (torch.zeros_like(leaves[5]), None))
+    for a, b in zip(*made, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-14, atol=1e-14)
 
 

@@ -1,5 +1,6 @@
 """Potentials as one compiled function of energy, forces and stress, for any number of atoms, pairs and systems."""
 
-from adiabat.compile.potential import CompiledPotential, Frozen, compiled
+from adiabat.compile.frozen import Frozen
+from adiabat.compile.potential import CompiledPotential, compiled
 
 __all__ = ["CompiledPotential", "Frozen", "compiled"]

@@ -16,31 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from adiabat.compile.build import Backend, Executable, build, check_backend
-from adiabat.compile.capture import Layout, Program, Shape, Tensors
+from adiabat.compile.capture import Layout, Program, Tensors
+from adiabat.compile.frozen import Frozen
+from adiabat.compile.graphs import PREDICTED, graph_from, graph_inputs, graph_layouts
 from adiabat.errors import CapabilityError
 from adiabat.evaluate import check_request, derive
-from adiabat.geometry import Graph, Neighborhood, System
+from adiabat.geometry import Graph
 from adiabat.potential import Potential, Prediction
 from adiabat.settings import Settings
-
-_SYSTEM = ("positions", "numbers", "cell", "pbc", "system", "charge", "multiplicity", "head")
-_SHAPES: dict[str, Shape] = {
-    "positions": ("atoms", 3),
-    "numbers": ("atoms",),
-    "cell": ("systems", 3, 3),
-    "pbc": ("systems", 3),
-    "system": ("atoms",),
-    "charge": ("systems",),
-    "multiplicity": ("systems",),
-    "head": ("systems",),
-    "pairs": (2, "pairs"),
-    "shifts": ("pairs", 3),
-    "owned": ("atoms",),
-    "slot": ("pairs",),
-    "table": ("atoms", "width"),
-    "triplets": (2, "triplets"),
-}
-_PREDICTED = ("energy", "atomic_energies", "forces", "stress", "charges", "dipole", "magnetic_moments", "uncertainty")
 
 
 class CompiledPotential:
@@ -116,7 +99,7 @@ class CompiledPotential:
 
         def function(constants: Tensors, given: Tensors) -> Mapping[str, Tensor | None]:
             found = runner.with_tensors(constants, graph_from(given, cutoff), want)
-            return {name: getattr(found, name) for name in _PREDICTED}
+            return {name: getattr(found, name) for name in PREDICTED}
 
         identity = f"{describe(potential)} {sorted(want)} {cutoff}"
         program = Program(function, tensors(potential), layouts, identity, potential.device)
@@ -131,36 +114,6 @@ class CompiledPotential:
     def _give_up(self, error: CapabilityError) -> None:
         self.reason = str(error)
         warnings.warn(f"{type(self.potential).__name__} runs uncompiled: {error}", stacklevel=4)
-
-
-class Frozen:
-    """A potential's frozen copy, made when first needed and again when its weights have changed.
-
-    Attributes:
-        reason: why there is none, or None.
-    """
-
-    def __init__(self, potential: Potential):
-        self.potential = potential
-        self.reason: str | None = None
-        self._copy: Potential | None = None
-        self._tensors = [*potential.parameters(), *potential.buffers()]
-        self._state: list[tuple[int, int]] = []
-
-    def evaluate(self, graph: Graph, want: Collection[str]) -> Prediction | None:
-        """As `evaluate.derive`, by the kernels; None if they cannot serve."""
-        model = None if "hessian" in want or self.reason is not None else self.model()
-        return None if model is None else derive(model, model.prepare(graph), want)
-
-    def model(self) -> Potential | None:
-        """The frozen copy of the present weights, or None."""
-        state = [(t.data_ptr(), t._version) for t in self._tensors]
-        if state != self._state:
-            try:
-                self._copy, self._state = self.potential.frozen(), state
-            except CapabilityError as error:
-                self._copy, self.reason = None, str(error)
-        return self._copy
 
 
 def compiled(
@@ -193,33 +146,6 @@ def tensors(potential: Potential) -> Tensors:
     """All parameters and buffers by name, without gradients."""
     named = dict(potential.named_parameters()) | dict(potential.named_buffers())
     return {name: value.detach() for name, value in named.items()}
-
-
-def graph_inputs(graph: Graph) -> Tensors:
-    """The tensors of a graph by name, the layouts made beforehand among them."""
-    inputs = {name: getattr(graph.system, name) for name in _SYSTEM}
-    if graph.cutoff != float("inf"):
-        inputs |= {"pairs": graph.pairs, "shifts": graph.shifts}
-    if isinstance(graph.layout, Neighborhood):
-        inputs |= {"slot": graph.layout.slot, "table": graph.layout.table}
-    optional = {"owned": graph.owned, "triplets": graph.triplets}
-    return inputs | {name: value for name, value in optional.items() if value is not None}
-
-
-def graph_from(inputs: Tensors, cutoff: float) -> Graph:
-    """The graph that `graph_inputs` took apart."""
-    fields: dict[str, Any] = {name: inputs[name] for name in _SYSTEM}
-    system = System(**fields)
-    layout = Neighborhood(inputs["slot"], inputs["table"]) if "slot" in inputs else None
-    numbers = system.numbers
-    pairs = inputs["pairs"] if "pairs" in inputs else numbers.new_zeros((2, 0))
-    shifts = inputs["shifts"] if "shifts" in inputs else numbers.new_zeros((0, 3))
-    return Graph(system, pairs, shifts, cutoff, inputs.get("owned"), layout, inputs.get("triplets"))
-
-
-def graph_layouts(inputs: Tensors) -> dict[str, Layout]:
-    """Which sizes of a graph's tensors vary."""
-    return {name: Layout(_SHAPES[name], value.dtype) for name, value in inputs.items()}
 
 
 def describe(potential: Potential) -> str:

@@ -55,10 +55,14 @@ def engine(potential: Potential, fast: bool) -> Engine:
     if not fast or potential.device.type != "cpu" or frozen.model() is None:
         return Engine(lambda graph: graph, partial(derive, potential))
 
-    def current() -> Potential:
-        return frozen.model() or potential  # made anew if the weights have changed
+    def prepare(graph: Graph) -> Graph:
+        model = frozen.model()
+        return graph if model is None else model.prepare(graph)
 
-    return Engine(lambda graph: current().prepare(graph), lambda graph, want: derive(current(), graph, want))
+    def run(graph: Graph, want: Collection[str]) -> Prediction:
+        return frozen.evaluate(graph, want) or derive(potential, graph, want)
+
+    return Engine(prepare, run)
 
 
 class AdiabatCalculator(Calculator):

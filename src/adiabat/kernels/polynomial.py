@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from adiabat.errors import InputError
 from adiabat.kernels.build import call, same_type
+from adiabat.kernels.operation import Kernel
 
 Monomial = tuple[int, ...]
 BLOCK = 64  # bytes of channels side by side, as in polynomial.cpp
 
 
-@dataclass(frozen=True)
-class Polynomial:
+@dataclass(eq=False)
+class Polynomial(Kernel):
     """B[i, o, c] = Σ_t K[element_i, t, c] Π_{a in monomial t} A[i, a, c] over the terms t of row o.
 
     Attributes:
@@ -96,67 +96,54 @@ class Polynomial:
         """K as `[sets, terms, channels]`."""
         return self.coefficients.transpose(1, 2).flatten(2)[..., : self.channels]
 
+    def __call__(self, features: Tensor, element: Tensor) -> Tensor:
+        """B `[atoms, rows, channels]`, differentiable once in the features.
 
-def contract(features: Tensor, element: Tensor, polynomial: Polynomial) -> Tensor:
-    """B `[atoms, rows, channels]`, differentiable once in the features.
+        Args:
+            features: A, `[atoms, components, channels]`, on the CPU, with the dtype of the coefficients.
+            element: which set of coefficients each atom uses `[atoms]`, int64; ignored if there is only one.
 
-    Args:
-        features: A, `[atoms, components, channels]`, on the CPU, with the dtype of the polynomial.
-        element: which set of coefficients each atom uses `[atoms]`, int64; ignored if there is only one.
-        polynomial: from `Polynomial.of`.
-
-    Raises:
-        ConfigError: the types differ, or are neither float32 nor float64.
-        InputError: there are no coefficients for an element.
-    """
-    assert features.shape[1:] == (polynomial.components, polynomial.channels)
-    same_type(features, polynomial.coefficients)
-    if polynomial.sets > 1 and len(element):
-        low, high = element.aminmax()
-        if int(low) < 0 or int(high) >= polynomial.sets:
-            raise InputError(
-                f"element {int(low)} or {int(high)} is outside of the {polynomial.sets} sets of coefficients: count"
-                " elements from 0."
-            )
-    return _Contract.apply(features, element, polynomial)  # type: ignore[no-any-return]
-
-
-def reference(features: Tensor, element: Tensor, polynomial: Polynomial) -> Tensor:
-    """The same in torch."""
-    own = element if polynomial.sets > 1 else torch.zeros_like(element)
-    coefficients = polynomial.unpacked()[own]
-    made = features.new_zeros(features.shape[0], polynomial.rows, polynomial.channels)
-    for term, (row, monomial) in enumerate(zip(polynomial.places, polynomial.monomials, strict=True)):
-        value = coefficients[:, term] * features[:, list(monomial)].prod(dim=1)
-        made = made.index_add(1, torch.tensor([row]), value[:, None])
-    return made
-
-
-class _Contract(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, element: Tensor, polynomial: Polynomial) -> Tensor:
-        features, element = features.contiguous(), element.contiguous()
-        ctx.save_for_backward(features, element)
-        ctx.polynomial = polynomial
-        made = features.new_empty(features.shape[0], polynomial.rows, polynomial.channels)
-        _call("forward", features, element, polynomial, made)
+        Raises:
+            ConfigError: features and coefficients have different floating-point types.
+            InputError: there are no coefficients for an element.
+        """
+        (made,) = self.apply(features, element)
         return made
 
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        features, element = ctx.saved_tensors
-        made = torch.empty_like(features)
-        _call("backward", features, element, ctx.polynomial, gradient.contiguous(), made)
-        return made, None, None
+    def reference(self, features: Tensor, element: Tensor) -> Tensor:
+        """The same in torch."""
+        own = element if self.sets > 1 else torch.zeros_like(element)
+        coefficients = self.unpacked()[own]
+        made = features.new_zeros(features.shape[0], self.rows, self.channels)
+        for term, (row, monomial) in enumerate(zip(self.places, self.monomials, strict=True)):
+            value = coefficients[:, term] * features[:, list(monomial)].prod(dim=1)
+            made = made.index_add(1, torch.tensor([row]), value[:, None])
+        return made
 
+    def outputs(self, *inputs: Tensor) -> list[Tensor]:
+        return [inputs[0].new_empty(inputs[0].shape[0], self.rows, self.channels)]
 
-def _call(function: str, features: Tensor, element: Tensor, polynomial: Polynomial, *rest: Tensor) -> None:
-    call(
-        "polynomial", function, features.dtype, features.shape[0], polynomial.channels, polynomial.components,
-        polynomial.rows, polynomial.order, polynomial.terms, polynomial.sets, element, polynomial.program,
-        polynomial.coefficients, features, *rest,
-    )  # fmt: skip
+    def run(self, inputs: Sequence[Tensor], made: Sequence[Tensor]) -> None:
+        features, element = inputs
+        assert features.shape[1:] == (self.components, self.channels)
+        same_type(features, self.coefficients)
+        if self.sets > 1 and len(element):
+            low, high = (int(x) for x in element.aminmax())
+            if low < 0 or high >= self.sets:
+                raise InputError(
+                    f"element {low} or {high} is outside of the {self.sets} sets of coefficients: count elements"
+                    " from 0."
+                )
+        self._call("forward", features, element, *made)
+
+    def pull(self, inputs: Sequence[Tensor], gradients: Sequence[Tensor], made: Sequence[Tensor]) -> None:
+        self._call("backward", *inputs, *gradients, *made)
+
+    def _call(self, function: str, features: Tensor, element: Tensor, *rest: Tensor) -> None:
+        call(
+            "polynomial", function, features.dtype, features.shape[0], self.channels, self.components, self.rows,
+            self.order, self.terms, self.sets, element, self.program, self.coefficients, features, *rest,
+        )  # fmt: skip
 
 
 def _packed(coefficients: Tensor) -> Tensor:

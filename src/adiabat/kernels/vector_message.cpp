@@ -30,7 +30,7 @@ struct Problem {
     double start, inverse_step;
     Knot<T> knot(index_t pair) const { return Knot<T>(distances[pair], start, inverse_step, intervals); }
     index_t size() const { return (channels + Block<T>::width - 1) / Block<T>::width * Block<T>::width * 12; }
-    const T* rows(index_t pair) const { return table + knot(pair).interval * size(); }
+    const T* rows(const Knot<T>& knot) const { return table + knot.interval * size(); }
 };
 
 template <typename B, typename T>
@@ -57,13 +57,7 @@ inline typename B::type both(const T* rows, index_t k, T u, typename B::type& sl
 template <typename T>
 struct Pair {
     T u, factor, x, y, z;
-    const T *rows, *next;  // in the table, of this pair and of the one after it
 };
-
-template <typename T>
-inline void fetch(const T* rows) {
-    for (index_t k = 0; k < 12; ++k) __builtin_prefetch(rows + k * Block<T>::width);
-}
 
 template <typename B, bool first, typename T>
 inline void push(index_t n, const Pair<T>& p, const T* rows, const T* h, const T* v, T* s, T* out) {
@@ -91,16 +85,15 @@ void forward(const Problem<T>& q, const index_t* begins, const index_t* neighbor
         else std::copy(q.vectors + i * 3 * n, q.vectors + (i + 1) * 3 * n, vectors);
         for (index_t p = begins[i]; p < begins[i + 1]; ++p) {
             if (q.factors[p] == T(0)) continue;
-            const T* d = q.directions + 3 * p;
-            Pair<T> pair{q.knot(p).u, q.factors[p], d[0], d[1], d[2], q.rows(p), q.rows(p + 1 < begins[i + 1] ? p + 1 : p)};
+            const Knot<T> knot = q.knot(p);
+            const T *d = q.directions + 3 * p, *rows = q.rows(knot);
+            const Pair<T> pair{knot.u, q.factors[p], d[0], d[1], d[2]};
             const T *h = q.phi + neighbors[p] * 3 * n, *v = first ? nullptr : q.vectors + neighbors[p] * 3 * n;
             index_t c = 0;
-            for (; c + width <= n; c += width) {
-                fetch(pair.next + 12 * c);
-                push<Block<T>, first>(n, pair, pair.rows + 12 * c, h + c, v + c, sums + c, vectors + c);
-            }
-            for (index_t k = 0; c + k < n; ++k)
-                push<Single<T>, first>(n, pair, pair.rows + 12 * c + k, h + c + k, v + c + k, sums + c + k, vectors + c + k);
+            for (; c + width <= n; c += width)
+                push<Block<T>, first>(n, pair, rows + 12 * c, h + c, v + c, sums + c, vectors + c);
+            for (index_t k = c; k < n; ++k)
+                push<Single<T>, first>(n, pair, rows + 11 * c + k, h + k, v + k, sums + k, vectors + k);
         }
     }
 }
@@ -139,7 +132,7 @@ inline void pull(index_t n, const Pair<T>& p, const T* rows, const T* h, const T
 // neighbor, `begins` where each neighbor's start.
 template <typename T, bool first>
 void backward(const Problem<T>& q, const index_t* begins, const index_t* order, const index_t* centers, const T* given_s,
-              const T* given_v, T* made_phi, T* made_v, T* made_r, T* made_f, T* made_d, index_t threads) {
+              const T* given_v, T* made_phi, T* made_r, T* made_f, T* made_d, T* made_s, T* made_v, index_t threads) {
     constexpr index_t width = Block<T>::width;
     const index_t n = q.channels;
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 16)
@@ -147,21 +140,21 @@ void backward(const Problem<T>& q, const index_t* begins, const index_t* order, 
         const T *h = q.phi + j * 3 * n, *v = first ? nullptr : q.vectors + j * 3 * n;
         T *gh = made_phi + j * 3 * n, *out = first ? nullptr : made_v + j * 3 * n;
         std::fill(gh, gh + 3 * n, T(0));
+        std::copy(given_s + j * n, given_s + (j + 1) * n, made_s + j * n);
         if (!first) std::copy(given_v + j * 3 * n, given_v + (j + 1) * 3 * n, out);
         for (index_t o = begins[j]; o < begins[j + 1]; ++o) {
-            index_t p = order[o], after = order[o + 1 < begins[j + 1] ? o + 1 : o];
-            const T *d = q.directions + 3 * p, *gs = given_s + centers[p] * n, *gv = given_v + centers[p] * 3 * n;
-            Knot<T> knot = q.knot(p);
-            Pair<T> pair{knot.u, q.factors[p], d[0], d[1], d[2], q.rows(p), q.rows(after)};
+            const index_t p = order[o];
+            const Knot<T> knot = q.knot(p);
+            const T *d = q.directions + 3 * p, *rows = q.rows(knot);
+            const T *gs = given_s + centers[p] * n, *gv = given_v + centers[p] * 3 * n;
+            const Pair<T> pair{knot.u, q.factors[p], d[0], d[1], d[2]};
             Sums<Block<T>> sums{};
             Sums<Single<T>> rest{};
             index_t c = 0;
-            for (; c + width <= n; c += width) {
-                fetch(pair.next + 12 * c);
-                pull<Block<T>, first>(n, pair, pair.rows + 12 * c, h + c, v + c, gs + c, gv + c, gh + c, out + c, sums);
-            }
+            for (; c + width <= n; c += width)
+                pull<Block<T>, first>(n, pair, rows + 12 * c, h + c, v + c, gs + c, gv + c, gh + c, out + c, sums);
             for (index_t k = c; k < n; ++k)
-                pull<Single<T>, first>(n, pair, pair.rows + 11 * c + k, h + k, v + k, gs + k, gv + k, gh + k, out + k, rest);
+                pull<Single<T>, first>(n, pair, rows + 11 * c + k, h + k, v + k, gs + k, gv + k, gh + k, out + k, rest);
             T x = rest.x + Block<T>::sum(sums.x), y = rest.y + Block<T>::sum(sums.y), z = rest.z + Block<T>::sum(sums.z);
             made_r[p] = pair.factor * (rest.slope + Block<T>::sum(sums.slope)) * knot.slope;
             made_f[p] = rest.value + Block<T>::sum(sums.value) + pair.x * x + pair.y * y + pair.z * z;
@@ -170,22 +163,21 @@ void backward(const Problem<T>& q, const index_t* begins, const index_t* order, 
     }
 }
 
-#define COMMON(T)                                                                                                 \
-    index_t atoms, index_t channels, index_t first, const T *r, const T *f, const T *d, const T *phi, const T *v, \
-        const T *table, index_t intervals, double start, double step
+#define COMMON(T)                                                                                                   \
+    index_t atoms, index_t channels, index_t first, const T *phi, const T *r, const T *f, const T *d, const T *s,   \
+        const T *v, const index_t *begins, const index_t *order, const index_t *others, const T *table,             \
+        index_t intervals, double start, double step
 #define PROBLEM(T) Problem<T> q{atoms, channels, r, f, d, phi, v, table, intervals, start, step};
 #define ENTRIES(T, suffix)                                                                                          \
-    extern "C" void forward_##suffix(COMMON(T), const index_t* begins, const index_t* neighbors, const T* s, T* ms, \
-                                     T* mv, index_t threads) {                                                      \
+    extern "C" void forward_##suffix(COMMON(T), T* ms, T* mv, index_t threads) {                                    \
         PROBLEM(T)                                                                                                  \
-        (first ? forward<T, true> : forward<T, false>)(q, begins, neighbors, s, ms, mv, threads);                   \
+        (first ? forward<T, true> : forward<T, false>)(q, begins, others, s, ms, mv, threads);                      \
     }                                                                                                               \
-    extern "C" void backward_##suffix(COMMON(T), const index_t* begins, const index_t* order,                       \
-                                      const index_t* centers, const T* gs, const T* gv, T* mphi, T* mv, T* mr,      \
-                                      T* mf, T* md, index_t threads) {                                              \
+    extern "C" void backward_##suffix(COMMON(T), const T* gs, const T* gv, T* mphi, T* mr, T* mf, T* md, T* ms,     \
+                                      T* mv, index_t threads) {                                                     \
         PROBLEM(T)                                                                                                  \
-        (first ? backward<T, true> : backward<T, false>)(q, begins, order, centers, gs, gv, mphi, mv, mr, mf, md,   \
-                                                         threads);                                                  \
+        (first ? backward<T, true> : backward<T, false>)(q, begins, order, others, gs, gv, mphi, mr, mf, md, ms,    \
+                                                         mv, threads);                                              \
     }
 ENTRIES(float, f32)
 ENTRIES(double, f64)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from adiabat.errors import CheckpointError
 from adiabat.kernels.build import library
-from adiabat.kernels.polynomial import Polynomial, contract
+from adiabat.kernels.polynomial import Polynomial
 from adiabat.nn.constants import ConstantModule
 from adiabat.nn.couplings import Basis, Monomial, Polynomials, from_tensor, polynomials
 from adiabat.nn.irreps import Irreps
@@ -114,7 +114,7 @@ class SymmetricContraction(ConstantModule):
             element: which set of weights each atom uses `[atoms]`.
         """
         if self.polynomial is not None and element.device.type == "cpu":
-            made = contract(torch.cat(list(features), dim=1), element, self.polynomial)
+            made = self.polynomial(torch.cat(list(features), dim=1), element)
             return list(made.split([out.dim for out in self.outputs], dim=1))
         atoms = element.shape[0]
         # components first: rows are then long and contiguous, for gathering as for the matrix product

@@ -1,0 +1,54 @@
+"""Graphs taken apart into named tensors, and put together again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adiabat.compile.capture import Layout, Shape, Tensors
+from adiabat.geometry import Graph, Neighborhood, System
+
+_SYSTEM = ("positions", "numbers", "cell", "pbc", "system", "charge", "multiplicity", "head")
+SHAPES: dict[str, Shape] = {
+    "positions": ("atoms", 3),
+    "numbers": ("atoms",),
+    "cell": ("systems", 3, 3),
+    "pbc": ("systems", 3),
+    "system": ("atoms",),
+    "charge": ("systems",),
+    "multiplicity": ("systems",),
+    "head": ("systems",),
+    "pairs": (2, "pairs"),
+    "shifts": ("pairs", 3),
+    "owned": ("atoms",),
+    "slot": ("pairs",),
+    "table": ("atoms", "width"),
+    "triplets": (2, "triplets"),
+}
+PREDICTED = ("energy", "atomic_energies", "forces", "stress", "charges", "dipole", "magnetic_moments", "uncertainty")
+
+
+def graph_inputs(graph: Graph) -> Tensors:
+    """The tensors of a graph by name, the layouts made beforehand among them."""
+    inputs = {name: getattr(graph.system, name) for name in _SYSTEM}
+    if graph.cutoff != float("inf"):
+        inputs |= {"pairs": graph.pairs, "shifts": graph.shifts}
+    if isinstance(graph.layout, Neighborhood):
+        inputs |= {"slot": graph.layout.slot, "table": graph.layout.table}
+    optional = {"owned": graph.owned, "triplets": graph.triplets}
+    return inputs | {name: value for name, value in optional.items() if value is not None}
+
+
+def graph_from(inputs: Tensors, cutoff: float) -> Graph:
+    """The graph that `graph_inputs` took apart."""
+    fields: dict[str, Any] = {name: inputs[name] for name in _SYSTEM}
+    system = System(**fields)
+    layout = Neighborhood(inputs["slot"], inputs["table"]) if "slot" in inputs else None
+    numbers = system.numbers
+    pairs = inputs["pairs"] if "pairs" in inputs else numbers.new_zeros((2, 0))
+    shifts = inputs["shifts"] if "shifts" in inputs else numbers.new_zeros((0, 3))
+    return Graph(system, pairs, shifts, cutoff, inputs.get("owned"), layout, inputs.get("triplets"))
+
+
+def graph_layouts(inputs: Tensors) -> dict[str, Layout]:
+    """Which sizes of a graph's tensors vary."""
+    return {name: Layout(SHAPES[name], value.dtype) for name, value in inputs.items()}
