@@ -11,7 +11,7 @@ import typer
 from adiabat import __version__
 from adiabat.errors import AdiabatError
 
-_MODULES = ("quickstart", "data", "train", "md", "parity", "audit")
+_MODULES = ("quickstart", "data", "train", "md", "parity", "audit", "export")
 
 app = typer.Typer(
     name="adiabat",

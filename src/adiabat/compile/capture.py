@@ -117,10 +117,10 @@ def _arguments(program: Program, mode: Any) -> tuple[list[Tensor], dict[str, lis
     from torch.fx.experimental.symbolic_shapes import DimDynamic, StatelessSymbolicContext
 
     arguments = [mode.from_tensor(t.detach(), static_shapes=True) for t in program.constants.values()]
-    sizes = _sizes(program)
+    numbers = sizes(program)
     free: dict[str, list[tuple[Tensor, int]]] = {}
     for name, layout in program.inputs.items():
-        shape = [sizes[s] if isinstance(s, str) else s for s in layout.shape]
+        shape = [numbers[s] if isinstance(s, str) else s for s in layout.shape]
         kinds = [DimDynamic.DUCK if isinstance(s, str) else DimDynamic.STATIC for s in layout.shape]
         example = torch.empty(shape, dtype=layout.dtype, device=program.device)
         context = StatelessSymbolicContext(dynamic_sizes=kinds)
@@ -132,7 +132,7 @@ def _arguments(program: Program, mode: Any) -> tuple[list[Tensor], dict[str, lis
     return arguments, free
 
 
-def _sizes(program: Program) -> dict[str, int]:
+def sizes(program: Program) -> dict[str, int]:
     """A number for each named size: all different, none a size of a constant or a multiple of one."""
     widths = {size for t in program.constants.values() for size in t.shape if size > 1}
     names = {s for layout in program.inputs.values() for s in layout.shape if isinstance(s, str)}
