@@ -78,7 +78,7 @@ class Message(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """The features after the message; `v` is None where all vectors are zero."""
         if isinstance(filters, VectorMessage):
-            return filters(s, v, self.phi(s), edges.distances, edges.envelope, edges.directions, edges.index)
+            return filters(self.phi(s), edges.distances, edges.envelope, edges.directions, s, v, edges.index)
         graph = edges.graph
         weights = graph.of_neighbors(self.phi(s)) * filters
         ds, vs, vv = weights.split(self.channels, dim=1)
