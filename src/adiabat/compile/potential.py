@@ -55,7 +55,7 @@ class CompiledPotential:
         self._layouts: dict[str, Layout] = {}
         self._frozen: Frozen | None = None
         if backend in ("auto", "kernels") and potential.device.type == "cpu":
-            self._frozen = Frozen(potential)
+            self._frozen = Frozen(potential, patience=0)
 
     def __call__(self, graph: Graph) -> Prediction:
         """The prediction for a graph with at least the potential's cutoff, in the potential's own type.

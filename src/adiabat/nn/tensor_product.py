@@ -58,10 +58,10 @@ class NeighborTensorProduct(ConstantModule):
 
     def freeze(self, tables: Sequence[Table]) -> None:
         """Makes `fused` ready, for good: weights from one table for each kind of pair, `[path_count · channels]`."""
-        sizes = [[ir.dim for _, ir in irreps] for irreps in (self.irreps_in, self.irreps_out)]
+        sizes_in, sizes_out = [ir.dim for _, ir in self.irreps_in], [ir.dim for _, ir in self.irreps_out]
         paths = [Path(source, made) for made, own in enumerate(self.paths) for source, _ in own]
         tables = [table.to(self.couplings.dtype) for table in tables]
-        self.kernel = NeighborProduct(*sizes, paths, self.channels, tables)
+        self.kernel = NeighborProduct(sizes_in, sizes_out, paths, self.channels, tables)
 
     def fused(
         self, features: Sequence[Tensor], harmonics: Tensor, distances: Tensor, kinds: Tensor, pairs: PairIndex
