@@ -33,6 +33,19 @@ def test_one_and_many_agree_in_order(model):
         assert np.allclose(one["forces"], row["forces"], atol=1e-10)
 
 
+def test_many_structures_take_the_kernels(model):
+    base = molecule("CH3OH")
+    structures = []
+    for k in range(60):
+        atoms = base.copy()
+        atoms.rattle(0.05, seed=k)
+        structures.append(atoms)
+    many = model.predict(structures)
+    assert model.predict(structures[7])["energy"] == pytest.approx(many[7]["energy"], abs=1e-4)
+    assert many[7]["energy"] != model.predict(structures[7])["energy"]  # tables differ in the last digits
+    assert np.allclose(many[7]["forces"], model.predict(structures[7])["forces"], atol=1e-5)
+
+
 def test_wanted_quantities(model):
     row = model.predict(molecule("H2O"), want=("energy", "atomic_energies", "hessian"))
     assert row["atomic_energies"].sum() == pytest.approx(row["energy"], abs=1e-8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,16 @@ import torch
 
 from adiabat import checkpoint
 from adiabat.batched import PER_SYSTEM, evaluate_many
+from adiabat.compile import Frozen
 from adiabat.data.info import DataInfo
 from adiabat.engines.ase import AdiabatCalculator
 from adiabat.errors import CheckpointError, InputError
-from adiabat.geometry import System
+from adiabat.evaluate import derive
+from adiabat.geometry import Graph, System
 from adiabat.geometry.moving import SKIN
 from adiabat.potential import Potential, Prediction
+
+MANY = 50  # structures from which on making the kernels' tables pays
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,18 @@ class Model:
         results: list[dict[str, Any]] = [{} for _ in atoms]
         for quantities, indices in groups.items():
             systems = (System.from_ase(atoms[k]) for k in indices)
-            predictions = evaluate_many(self.potential, systems, quantities, names=indices)
+            run = self._fast(quantities) if len(indices) >= MANY else None
+            predictions = evaluate_many(self.potential, systems, quantities, run=run, names=indices)
             for index, prediction in zip(indices, predictions, strict=True):
                 results[index] = _row(prediction, quantities)
         return results[0] if single else results
+
+    def _fast(self, want: Sequence[str]) -> Callable[[Graph], Prediction] | None:
+        """Evaluation by the method's kernels, or None if it has none or they do not serve here."""
+        frozen = Frozen(self.potential, patience=None)
+        if self.potential.device.type != "cpu" or frozen.model() is None:
+            return None
+        return lambda graph: frozen.evaluate(graph, want) or derive(self.potential, graph, want)
 
     def calculator(self, skin: float = SKIN) -> AdiabatCalculator:
         """An ASE calculator; `skin` (Å) is the slack of its neighbor list."""
