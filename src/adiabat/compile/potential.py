@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from adiabat.compile.build import Backend, Executable, build, check_backend
-from adiabat.compile.capture import Layout, Program, Tensors
+from adiabat.compile.capture import Program, Tensors
 from adiabat.compile.frozen import Frozen
 from adiabat.compile.graphs import PREDICTED, graph_from, graph_inputs, graph_layouts
 from adiabat.errors import CapabilityError
@@ -42,7 +42,7 @@ class CompiledPotential:
 
     Attributes:
         reason: why `evaluate` is used instead, or None.
-        executable: the compiled function, once there is one.
+        executable: the compiled function of the latest call, once there is one.
     """
 
     def __init__(self, potential: Potential, want: Collection[str] = ("energy", "forces"), backend: Backend = "auto"):
@@ -52,7 +52,7 @@ class CompiledPotential:
         self.backend: Backend = backend
         self.reason: str | None = None
         self.executable: Executable | None = None
-        self._layouts: dict[str, Layout] = {}
+        self._made: dict[tuple[Any, ...], Executable] = {}  # graphs with ghosts have one of their own
         self._frozen: Frozen | None = None
         if backend in ("auto", "kernels") and potential.device.type == "cpu":
             self._frozen = Frozen(potential, patience=0)
@@ -92,7 +92,9 @@ class CompiledPotential:
             self._give_up(CapabilityError(self._frozen.reason if self._frozen else "kernels are for the CPU."))
             return False
         layouts = graph_layouts(inputs)
-        if self.executable is not None and layouts == self._layouts:
+        signature = (cutoff, *layouts.items())
+        self.executable = self._made.get(signature)
+        if self.executable is not None:
             return True
         potential, want = self.potential, self.want
         runner = Runner(potential)
@@ -105,10 +107,10 @@ class CompiledPotential:
         program = Program(function, tensors(potential), layouts, identity, potential.device)
         try:
             self.executable = build(program, self.backend, type(potential).__name__, announce)
+            self._made[signature] = self.executable
         except CapabilityError as error:
             self._give_up(error)
             return False
-        self._layouts = layouts
         return True
 
     def _give_up(self, error: CapabilityError) -> None:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from adiabat.compile.build import Backend, Executable, build
 from adiabat.compile.capture import Layout, Program, Tensors
-from adiabat.compile.potential import Runner, announce, describe, graph_from, graph_inputs, graph_layouts, tensors
+from adiabat.compile.graphs import graph_from, graph_inputs, graph_layouts
+from adiabat.compile.potential import Runner, announce, describe, tensors
 from adiabat.data.frame import PER_ATOM, Batch
 from adiabat.errors import CapabilityError
 from adiabat.fit.losses import Term, penalty_sums

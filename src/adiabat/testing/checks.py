@@ -24,7 +24,7 @@ TITLES = {
     "REF": "same weights give the published program's numbers",
     "NVE": "conserves energy in dynamics",
     "BATCH": "batched equals one by one",
-    "RT": "saved and loaded is identical",
+    "RT": "saved and loaded is identical, captured for compiling is equal",
 }
 
 
