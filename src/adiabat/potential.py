@@ -77,6 +77,7 @@ class Potential(nn.Module):
         fitter: which of the four fitters serves the model: gradient, linear, kernel or evolution.
         feels: which parts of an Environment enter the model; any other is refused.
         is_frozen: True for what `frozen` returns.
+        radial: True if something costly depends on distances alone, so that `prepare` makes `halves`.
         precompute: True if a fit may compute `features` once a frame and step with `predict_from` alone.
     """
 
@@ -85,6 +86,7 @@ class Potential(nn.Module):
     fitter: ClassVar[str] = "gradient"
     feels: ClassVar[frozenset[str]] = frozenset()
     precompute: ClassVar[bool] = False
+    radial: ClassVar[bool] = False
     is_frozen = False
 
     def __init__(self, config: Settings, elements: Iterable[int], cutoff: float):
@@ -103,12 +105,14 @@ class Potential(nn.Module):
         """Sets data-dependent constants from training graphs (neighbor averages, descriptor ranges)."""
 
     def prepare(self, graph: Graph) -> Graph:
-        """The graph with everything whose size depends on the data made beforehand (`layout`, `triplets`).
+        """The graph with everything whose size depends on the data made beforehand (`layout`, `triplets`, `halves`).
 
         The model gives the same without; a compiled one needs it, because only what comes as an input can vary in
         size. Pages that make such things override this.
         """
-        return graph.replace(layout=PairIndex.of_graph(graph)) if self.is_frozen else graph
+        if self.is_frozen:
+            return graph.replace(layout=PairIndex.of_graph(graph))
+        return graph.with_halves() if self.radial else graph
 
     def frozen(self) -> Self:
         """A copy for inference on this machine's CPU: tabulated radial networks and hand-written kernels.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adiabat.compile.capture import Layout, Shape, Tensors
-from adiabat.geometry import Graph, Neighborhood, System
+from adiabat.geometry import Graph, Halves, Neighborhood, System
 
 _SYSTEM = ("positions", "numbers", "cell", "pbc", "system", "charge", "multiplicity", "head")
 SHAPES: dict[str, Shape] = {
@@ -23,6 +23,8 @@ SHAPES: dict[str, Shape] = {
     "slot": ("pairs",),
     "table": ("atoms", "width"),
     "triplets": (2, "triplets"),
+    "both": (2, "halves"),
+    "half_of": ("pairs",),
 }
 PREDICTED = ("energy", "atomic_energies", "forces", "stress", "charges", "dipole", "magnetic_moments", "uncertainty")
 
@@ -34,6 +36,8 @@ def graph_inputs(graph: Graph) -> Tensors:
         inputs |= {"pairs": graph.pairs, "shifts": graph.shifts}
     if isinstance(graph.layout, Neighborhood):
         inputs |= {"slot": graph.layout.slot, "table": graph.layout.table}
+    if graph.halves is not None:
+        inputs |= {"both": graph.halves.both, "half_of": graph.halves.half_of}
     optional = {"owned": graph.owned, "triplets": graph.triplets}
     return inputs | {name: value for name, value in optional.items() if value is not None}
 
@@ -43,10 +47,11 @@ def graph_from(inputs: Tensors, cutoff: float) -> Graph:
     fields: dict[str, Any] = {name: inputs[name] for name in _SYSTEM}
     system = System(**fields)
     layout = Neighborhood(inputs["slot"], inputs["table"]) if "slot" in inputs else None
+    halves = Halves(inputs["both"], inputs["half_of"]) if "both" in inputs else None
     numbers = system.numbers
     pairs = inputs["pairs"] if "pairs" in inputs else numbers.new_zeros((2, 0))
     shifts = inputs["shifts"] if "shifts" in inputs else numbers.new_zeros((0, 3))
-    return Graph(system, pairs, shifts, cutoff, inputs.get("owned"), layout, inputs.get("triplets"))
+    return Graph(system, pairs, shifts, cutoff, inputs.get("owned"), layout, inputs.get("triplets"), halves)
 
 
 def graph_layouts(inputs: Tensors) -> dict[str, Layout]:

@@ -10,6 +10,7 @@ import torch
 
 from adiabat.data.frame import Batch, collate
 from adiabat.data.loader import Loader
+from adiabat.errors import CapabilityError
 from adiabat.evaluate import evaluate
 from adiabat.fit.distributed import World
 from adiabat.geometry import Graph
@@ -52,7 +53,16 @@ class GraphSource:
             if self._fixed:  # a sum does not care for the order, and so the shares stay the same
                 indices = sorted(indices)
             share = indices[self.world.rank :: self.world.size]
-            yield usable(self._batch(share).to(self.potential.device)) if share else None
+            yield self._prepared(usable(self._batch(share).to(self.potential.device))) if share else None
+
+    def _prepared(self, batch: Batch) -> Batch:
+        """With what the model wants made of the pairs beforehand, once for all evaluations of the batch."""
+        if self.potential.precompute:
+            return batch
+        try:
+            return replace(batch, graph=self.potential.prepare(batch.graph))
+        except CapabilityError:  # nothing can be made beforehand for all terms of a Sum: each makes its own
+            return batch
 
     def _batch(self, indices: Sequence[int]) -> Batch:
         return self.loader.batch(indices)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from adiabat.geometry.halves import Halves
 from adiabat.geometry.neighborhood import Neighborhood, PairList
 from adiabat.geometry.neighbors import neighbor_pairs
 from adiabat.geometry.system import System
@@ -27,6 +28,7 @@ class Graph:
         owned: `[atoms]` bool or None; energies count owned atoms only, the rest are ghosts.
         layout: of the pairs for sums over neighbors, or None: `rows` makes it.
         triplets: `[2, triplets]` or None; pairs that share a center, made beforehand by `Potential.prepare`.
+        halves: which pairs are one seen from either end, or None; made beforehand by `with_halves`.
     """
 
     system: System
@@ -36,6 +38,7 @@ class Graph:
     owned: Tensor | None = None
     layout: Neighborhood | PairList | None = None
     triplets: Tensor | None = None
+    halves: Halves | None = None
 
     @property
     def centers(self) -> Tensor:
@@ -66,14 +69,26 @@ class Graph:
         """Sums of pairs' values `[pairs, ...]` over the neighbors of each atom `[atoms, ...]`."""
         return values.new_zeros((self.system.atoms, *values.shape[1:])).index_add(0, self.centers, values)
 
+    def with_halves(self) -> Graph:
+        """A copy with `halves`, if every pair has its reverse."""
+        return self if self.halves is not None else replace(self, halves=Halves.of(self.pairs, self.shifts))
+
+    def once(self, values: Tensor) -> Tensor:
+        """Pairs' values that are the same both ways, once `[halves, ...]`; as they are without `halves`."""
+        return values if self.halves is None else self.halves.once(values)
+
+    def spread(self, values: Tensor) -> Tensor:
+        """What `once` made shorter, for every pair again `[pairs, ...]`."""
+        return values if self.halves is None else self.halves.spread(values)
+
     def rows(self) -> Neighborhood | PairList:
         """The pairs laid out in rows: the stored layout, or a new one."""
         return Neighborhood.of(self.pairs, self.system.atoms) if self.layout is None else self.layout
 
     def replace(self, **changes: Any) -> Graph:
         """A copy with some fields changed. With the pairs, what was derived from them goes."""
-        if "pairs" in changes:
-            changes = {"layout": None, "triplets": None} | changes
+        if {"pairs", "shifts"} & changes.keys():
+            changes = {"layout": None, "triplets": None, "halves": None} | changes
         return replace(self, **changes)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Graph:

@@ -9,9 +9,9 @@ numbers it gives: SchNetPack 2 (doi:10.1063/5.0138367).
 | s_i | `s` | [atoms, channels], 1 |
 | v_i (arrow) | `v` | [atoms, 3, channels], 1 |
 | r_ij / ‖r_ij‖ | `edges.directions`, from i to j | [pairs, 3], 1 |
-| f_cut(‖r_ij‖) | `edges.envelope` | [pairs], 1 |
-| 𝒲_s, 𝒲_vs, 𝒲_vv | `filters`, side by side in this order | [pairs, 3·channels], 1 |
-| φ(s_j) | `phi(s)` | [atoms, 3·channels], 1 |
+| f_cut(‖r_ij‖) | `edges.envelope` | [halves], 1 |
+| 𝒲_s, 𝒲_vs, 𝒲_vv | `w_s`, `w_vs`, `w_vv`, times f_cut | [halves, channels], 1 |
+| φ_s, φ_vs, φ_vv | `phi_s`, `phi_vs`, `phi_vv` | [atoms, channels], 1 |
 | U v_i, V v_i | `uv`, `vv`, from one matrix `mix` | [atoms, 3, channels], 1 |
 | a_ss, a_vv, a_sv | `a_ss`, `a_vv`, `a_sv` | [atoms, channels], 1 |
 | ε_i | `atomic_energies` | [atoms], model's energy unit |
@@ -43,6 +43,8 @@ from adiabat.nn.mlp import MLP, dense
 from adiabat.nn.radial import GaussianBasis
 from adiabat.potential import ArchitectureConfig, AtomicPotential, Prediction, total_energy
 
+Filters = Sequence[Tensor] | VectorMessage  # 𝒲_s, 𝒲_vs and 𝒲_vv of a layer, each [halves, channels]
+
 
 class PaiNNConfig(ArchitectureConfig):
     """Options of PaiNN; the defaults are those of the ethanol model published with SchNetPack 2."""
@@ -73,20 +75,18 @@ class Message(nn.Module):
         self.channels = config.channels
         self.phi = MLP((config.channels, config.channels, 3 * config.channels), "silu")
 
-    def forward(
-        self, s: Tensor, v: Tensor | None, filters: Tensor | VectorMessage, edges: RadialEdges
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, s: Tensor, v: Tensor | None, filters: Filters, edges: RadialEdges) -> tuple[Tensor, Tensor]:
         """The features after the message; `v` is None where all vectors are zero."""
         if isinstance(filters, VectorMessage):
-            return filters(self.phi(s), edges.distances, edges.envelope, edges.directions, s, v, edges.index)
-        graph = edges.graph
-        weights = graph.of_neighbors(self.phi(s)) * filters
-        ds, vs, vv = weights.split(self.channels, dim=1)
-        dv = vs[:, None] * edges.directions[:, :, None]
-        s = s + graph.sum_over_neighbors(ds)
-        if v is None:
-            return s, graph.sum_over_neighbors(dv)
-        return s, v + graph.sum_over_neighbors(dv + vv[:, None] * graph.of_neighbors(v))
+            spread = edges.graph.spread
+            r, f_cut = spread(edges.distances), spread(edges.envelope)
+            return filters(self.phi(s), r, f_cut, edges.directions, s, v, edges.index)
+        phi_s, phi_vs, phi_vv = self.phi(s).split(self.channels, dim=1)
+        w_s, w_vs, w_vv = filters
+        dv = edges.directed(phi_vs, w_vs)
+        if v is not None:
+            dv = v + dv + edges.filtered(v * phi_vv[:, None], w_vv)
+        return s + edges.filtered(phi_s, w_s), dv
 
 
 class Update(nn.Module):
@@ -131,6 +131,7 @@ class PaiNN(AtomicPotential):
     """Embedding, message and update blocks by turns, output network, sum over atoms (fig. 2)."""
 
     config: PaiNNConfig
+    radial = True
 
     def __init__(self, config: PaiNNConfig, elements: Iterable[int]):
         super().__init__(config, elements, config.cutoff)
@@ -149,13 +150,14 @@ class PaiNN(AtomicPotential):
         every = tabulated(self.filters, self.basis, self.cutoff)
         self.frozen_filters = [VectorMessage(table) for table in every.split(3 * self.config.channels)]
 
-    def layer_filters(self, edges: RadialEdges) -> Sequence[Tensor | VectorMessage]:
-        """The 𝒲 of every layer, each `[pairs, 3·channels]`, from one network; tables of r where it is frozen."""
-        filters: Sequence[Tensor | VectorMessage] = self.frozen_filters
+    def layer_filters(self, edges: RadialEdges) -> Sequence[Filters]:
+        """The 𝒲_s, 𝒲_vs and 𝒲_vv of every layer from one network; tables of r where it is frozen."""
+        sets = 1 if self.config.shared_filters else self.config.layers
+        filters: Sequence[Filters] = self.frozen_filters
         if not filters:
-            every = self.filters(edges.expansion) * edges.envelope[:, None]
-            filters = every.split(3 * self.config.channels, dim=1)
-        return [*filters] * (self.config.layers if self.config.shared_filters else 1)
+            every = edges.filters(self.filters, 3 * sets)
+            filters = [every[3 * k : 3 * k + 3] for k in range(sets)]
+        return [*filters] * (self.config.layers // sets)
 
     def features(self, graph: Graph) -> tuple[Tensor, Tensor]:
         """Scalars `[atoms, channels]` and vectors `[atoms, 3, channels]` after the last update."""

@@ -7,10 +7,10 @@ doi:10.1063/1.5019779; programs whose numbers it gives: SchNetPack 2 (doi:10.106
 |---|---|---|
 | Z_i | `graph.system.numbers` | [atoms], 1 |
 | x_i^l | `x` | [atoms, channels], 1 |
-| d_ij | `edges.distances` | [pairs], Å |
-| e_k(d_ij) | `edges.expansion` | [pairs, basis], 1 |
-| f_cut(d_ij) | `edges.envelope` | [pairs], 1 |
-| W^l | `convolution.filters(edges.expansion)` | [pairs, filters], 1 |
+| d_ij | `edges.distances` | [halves], Å |
+| e_k(d_ij) | `edges.expansion` | [halves, basis], 1 |
+| f_cut(d_ij) | `edges.envelope` | [halves], 1 |
+| W^l | `convolution.filters(edges.expansion)` | [halves, filters], 1 |
 | v_i^l | `interaction(x, edges)` | [atoms, channels], 1 |
 | E_i | `atomic_energies` | [atoms], model's energy unit |
 
@@ -73,6 +73,8 @@ class Interaction(nn.Module):
 
 class SchNet(AtomicPotential):
     """Embedding, T interaction blocks with residual connections, output network, sum over atoms (fig. 2, left)."""
+
+    radial = True
 
     def __init__(self, config: SchNetConfig, elements: Iterable[int]):
         super().__init__(config, elements, config.cutoff)
