@@ -22,9 +22,11 @@ class Kernel:
 
     Attributes:
         differentiable: how many of the inputs, from the first on, have a gradient.
+        kept: how many of the outputs, the last ones, are only kept for `pull`, which finds them behind its inputs.
     """
 
     differentiable: ClassVar[int] = 1
+    kept: int = 0
     _number = -1
 
     def outputs(self, *inputs: Tensor) -> list[Tensor]:
@@ -40,7 +42,7 @@ class Kernel:
         raise NotImplementedError
 
     def apply(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """The outputs, differentiable once."""
+        """The outputs but those kept, differentiable once."""
         return _Apply.apply(self, *inputs)  # type: ignore[no-any-return]
 
     @property
@@ -56,17 +58,18 @@ class _Apply(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, kernel: Kernel, *inputs: Tensor) -> tuple[Tensor, ...]:
         inputs = tuple(t.contiguous() for t in inputs)
-        ctx.kernel = kernel
-        ctx.save_for_backward(*inputs)
-        return tuple(torch.ops.adiabat.forward.default(kernel.number, list(inputs)))
+        made = torch.ops.adiabat.forward.default(kernel.number, list(inputs))
+        results = len(made) - kernel.kept
+        ctx.kernel, ctx.constants = kernel, len(inputs) - kernel.differentiable
+        ctx.save_for_backward(*inputs, *made[results:])
+        return tuple(made[:results])
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        inputs, kernel = ctx.saved_tensors, ctx.kernel
         given = [g.contiguous() for g in gradients]
-        made = torch.ops.adiabat.backward.default(kernel.number, list(inputs), given)
-        return None, *made, *(None for _ in inputs[kernel.differentiable :])
+        made = torch.ops.adiabat.backward.default(ctx.kernel.number, list(ctx.saved_tensors), given)
+        return None, *made, *(None for _ in range(ctx.constants))
 
 
 def _forward(kernel: int, inputs: Sequence[Tensor]) -> list[Tensor]:

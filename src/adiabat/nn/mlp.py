@@ -7,6 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from adiabat.errors import ConfigError, did_you_mean
+from adiabat.kernels import dense as kernels
 from adiabat.nn.activations import ACTIVATIONS
 
 Initialization = Literal["glorot-uniform", "glorot-normal", "torch"]
@@ -48,9 +49,17 @@ class MLP(nn.Module):
             raise ConfigError(f"'{activation}' is not an activation.{did_you_mean(activation, ACTIVATIONS)}")
         self.activation = activation
         self.layers = nn.ModuleList(dense(a, b, bias, initialization) for a, b in pairwise(widths))
+        self.kernel: kernels.Network | None = None
+
+    def freeze(self) -> None:
+        """Takes the fast kernel for good, where there is one for the activation."""
+        if self.activation in kernels.ACTIVATIONS:
+            self.kernel = kernels.Network(list(self.layers), self.activation)  # type: ignore[arg-type]
 
     def forward(self, values: Tensor) -> Tensor:
         """`[..., widths[0]]` to `[..., widths[-1]]`."""
+        if self.kernel is not None:
+            return self.kernel(values)
         *inner, last = self.layers
         for layer in inner:
             values = ACTIVATIONS[self.activation](layer(values))

@@ -35,6 +35,7 @@ from torch import Tensor, nn
 
 from adiabat.geometry import Graph, System
 from adiabat.kernels.vector_message import VectorMessage
+from adiabat.kernels.vector_update import VectorUpdate
 from adiabat.nn.convolution import RadialEdges, tabulated
 from adiabat.nn.cutoffs import CosineCutoff
 from adiabat.nn.embedding import ElementEmbedding
@@ -97,9 +98,16 @@ class Update(nn.Module):
         self.channels, self.epsilon = config.channels, config.epsilon
         self.mix = dense(config.channels, 2 * config.channels, bias=False)
         self.gates = MLP((2 * config.channels, config.channels, 3 * config.channels), "silu")
+        self.kernel: VectorUpdate | None = None
+
+    def freeze(self) -> None:
+        """Takes the fast kernel for good."""
+        self.kernel = VectorUpdate(self.mix, *self.gates.layers, self.epsilon)  # type: ignore[arg-type]
 
     def forward(self, s: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """The features after the update."""
+        if self.kernel is not None:
+            return self.kernel(s, v)
         vv, uv = self.mix(v).split(self.channels, dim=2)
         lengths = (vv.square().sum(dim=1) + self.epsilon).sqrt()
         a_ss, a_vv, a_sv = self.gates(torch.cat((s, lengths), dim=1)).split(self.channels, dim=1)
@@ -149,6 +157,8 @@ class PaiNN(AtomicPotential):
     def freeze(self) -> None:
         every = tabulated(self.filters, self.basis, self.cutoff)
         self.frozen_filters = [VectorMessage(table) for table in every.split(3 * self.config.channels)]
+        for part in (*self.updates, *(message.phi for message in self.messages), self.head):
+            part.freeze()  # type: ignore[operator]
 
     def layer_filters(self, edges: RadialEdges) -> Sequence[Filters]:
         """The 𝒲_s, 𝒲_vs and 𝒲_vv of every layer from one network; tables of r where it is frozen."""
