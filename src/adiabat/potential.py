@@ -86,8 +86,8 @@ class Potential(nn.Module):
     fitter: ClassVar[str] = "gradient"
     feels: ClassVar[frozenset[str]] = frozenset()
     precompute: ClassVar[bool] = False
-    radial: ClassVar[bool] = False
     is_frozen = False
+    radial = False
 
     def __init__(self, config: Settings, elements: Iterable[int], cutoff: float):
         super().__init__()

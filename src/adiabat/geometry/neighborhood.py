@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from adiabat.geometry.halves import Halves
+
 
 @dataclass(frozen=True)
 class Neighborhood:
@@ -55,6 +57,11 @@ class Neighborhood:
         empty = values.new_zeros((self.atoms * self.width, *values.shape[1:]))
         return empty.index_copy(0, self.slot, values)
 
+    def slots(self, halves: Halves) -> Halves:
+        """The same halves of slots instead of pairs; those filled up belong to the first, whatever that means."""
+        half_of = halves.half_of.new_zeros(self.atoms * self.width).index_copy(0, self.slot, halves.half_of)
+        return Halves(self.slot[halves.both], half_of)
+
     def of_centers(self, values: Tensor) -> Tensor:
         """Values of atoms `[atoms, ...]` in all slots of each atom `[atoms · width, ...]`."""
         spread = values[:, None].expand(-1, self.width, *values.shape[1:])
@@ -93,6 +100,10 @@ class PairList:
     def pad(self, values: Tensor) -> Tensor:
         """As given: every pair is a slot."""
         return values
+
+    def slots(self, halves: Halves) -> Halves:
+        """As given."""
+        return halves
 
     def of_centers(self, values: Tensor) -> Tensor:
         """Values of atoms `[atoms, ...]` in all slots of each atom `[pairs, ...]`."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from adiabat.geometry import Graph
+from adiabat.geometry import Graph, Halves
 from adiabat.geometry.neighborhood import Neighborhood, PairList
 from adiabat.kernels.pairs import PairIndex
 from adiabat.kernels.tables import tabulate
@@ -28,7 +28,8 @@ class Edges:
         hood: layout of the slots.
         distances: `[pairs]`, Å.
         harmonics: Y times the envelope `[slots, (l_max+1)²]`.
-        radial: radial basis `[slots, functions]`.
+        radial: radial basis `[halves, functions]`, see `to_slots`.
+        halves: of slots, or None where the radial basis is given for slots.
         envelope: `[slots, 1]`; 1 for a pair whose cutoff is in `radial` already, 0 in filled-up slots.
         element: place of each atom's element `[atoms]`.
         average: average number of neighbors, a scalar.
@@ -38,9 +39,14 @@ class Edges:
     distances: Tensor
     harmonics: Tensor
     radial: Tensor
+    halves: Halves | None
     envelope: Tensor
     element: Tensor
     average: Tensor
+
+    def to_slots(self, values: Tensor) -> Tensor:
+        """What was made of `radial` for each slot `[slots, ...]`; anything in filled-up ones."""
+        return values if self.halves is None else self.halves.spread(values)
 
 
 class EdgeFeatures(nn.Module):
@@ -69,15 +75,21 @@ class EdgeFeatures(nn.Module):
     def forward(self, vectors: Tensor, graph: Graph, element: Tensor, average: Tensor) -> Edges:
         """From the graph and its `vectors [pairs, 3]`, Å, and the two fields passed on."""
         hood, distances = graph.rows(), vectors.norm(dim=1)
-        harmonics = self.harmonics(vectors / distances[:, None])
-        radial, envelope = self.radial(distances, graph.system.numbers, graph.pairs)
+        if self.transform is not None:  # the radial basis depends on the order of the two elements
+            graph = graph.replace(halves=None)
+        radial, envelope = self.radial(graph.once(distances), graph.system.numbers, graph.pairs)
+        harmonics, envelope = self.harmonics(vectors / distances[:, None]), graph.spread(envelope)
         if not self.cutoff_on_basis:
             harmonics = harmonics * envelope
-        padded = hood.pad(harmonics), hood.pad(radial), hood.pad(envelope)
-        return Edges(hood, distances, *padded, element, average)
+        halves = None if graph.halves is None else hood.slots(graph.halves)
+        radial = hood.pad(radial) if halves is None else radial
+        return Edges(hood, distances, hood.pad(harmonics), radial, halves, hood.pad(envelope), element, average)
 
     def radial(self, distances: Tensor, numbers: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
-        """Radial basis `[pairs, functions]` and envelope `[pairs, 1]` of atomic numbers and pairs of atoms."""
+        """Radial basis `[pairs, functions]` and envelope `[pairs, 1]` of atomic numbers and pairs of atoms.
+
+        Without transform the distances may be those of halves: numbers and pairs are not read then.
+        """
         coordinate = distances if self.transform is None else self.transform(distances, numbers, pairs)
         radial, envelope = self.basis(coordinate), self.cutoff(distances)[:, None]
         return (radial * envelope, torch.ones_like(envelope)) if self.cutoff_on_basis else (radial, envelope)
@@ -142,7 +154,7 @@ class Interaction(nn.Module):
 
     def forward(self, features: Sequence[Tensor], edges: Edges) -> tuple[list[Tensor], list[Tensor] | None]:
         """The message and what is added to the product of it, or None."""
-        sums = convolve(self.convolution, self.up(features), edges, lambda: self.radial(edges.radial))
+        sums = convolve(self.convolution, self.up(features), edges, lambda: edges.to_slots(self.radial(edges.radial)))
         norm = self.normalization(edges)
         message = [x / norm for x in self.down(sums)]
         if self.residual:
@@ -153,7 +165,7 @@ class Interaction(nn.Module):
         """λ, a scalar or `[atoms, 1, 1]`."""
         if self.density is None:
             return edges.average
-        return 1.0 + neighbor_density(self.density(edges.radial), edges)
+        return 1.0 + neighbor_density(edges.to_slots(self.density(edges.radial)), edges)
 
 
 class NonlinearInteraction(nn.Module):
@@ -202,7 +214,7 @@ class NonlinearInteraction(nn.Module):
         root = len(self.source) ** -0.5
         source = (self.source * root)[edges.element].index_select(0, edges.hood.neighbors)
         target = edges.hood.of_centers((self.target * root)[edges.element])
-        inputs = torch.cat([edges.radial, source, target], dim=1)
+        inputs = torch.cat([edges.to_slots(edges.radial), source, target], dim=1)
         norm = self.alpha + self.beta * neighbor_density(self.density(inputs), edges)
         sums = convolve(self.convolution, narrow, edges, lambda: self.radial(inputs))
         message = [x / norm + own for x, own in zip(self.down(sums), self.own(narrow), strict=True)]

@@ -132,6 +132,7 @@ class MACE(AtomicPotential):
         super().__init__(config, elements, config.cutoff)
         hidden = Irreps.parse(config.hidden_irreps)
         channels, count = hidden.channels, len(self.elements)
+        self.radial = config.interaction != "nonlinear" and config.distance_transform == "none"
         if hidden.terms[0][1] != SCALAR:
             raise ConfigError(f"hidden_irreps '{hidden}' do not begin with scalars: write for example 64x0e+64x1o.")
         self.embedding = ElementEmbedding(self.elements, channels)
@@ -180,7 +181,7 @@ class MACE(AtomicPotential):
             self.average.fill_(counts[counts > 0].double().mean() if bool((counts > 0).any()) else 1.0)
 
     def prepare(self, graph: Graph) -> Graph:
-        return super().prepare(graph) if self.is_frozen else graph.replace(layout=graph.rows())
+        return super().prepare(graph if self.is_frozen else graph.replace(layout=graph.rows()))
 
     def freeze(self) -> None:
         for interaction, product in zip(self.interactions, self.products, strict=True):
@@ -188,7 +189,7 @@ class MACE(AtomicPotential):
             product.contraction.freeze()  # type: ignore[union-attr, operator]
 
     def atomic_energies(self, graph: Graph) -> Tensor:
-        graph = self.prepare(graph)
+        graph = super().prepare(graph) if self.is_frozen else graph.replace(layout=graph.rows())
         vectors, numbers, atoms = graph.vectors(), graph.system.numbers, graph.system.atoms
         edges = self.edges(vectors, graph, self.embedding.row[numbers], self.average)
         features = [self.embedding(numbers)[:, None] * len(self.elements) ** -0.5]
