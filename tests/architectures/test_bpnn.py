@@ -10,6 +10,9 @@ from adiabat.descriptors.symmetry_functions import Recipe, SymmetryFunction
 from adiabat.errors import ConfigError
 from adiabat.evaluate import evaluate
 from adiabat.geometry import Graph, System
+from adiabat.kernels.build import available
+from adiabat.pretrained.importers.n2p2 import from_kit
+from adiabat.pretrained.kit import Kit
 from adiabat.testing.battery import run_battery
 from adiabat.testing.structures import structures
 
@@ -146,3 +149,23 @@ def test_faults_are_named():
             BPNNConfig(functions=(SymmetryFunction(kind="G2", center="H", neighbors=("O",), eta=1.0, cutoff=3.0),)),
             [1],
         )
+
+
+@pytest.mark.parametrize("name", ["Cu2S_PBE", "H2O_RPBE-D3", "mlearn-Cu", "mlearn-Si"])
+def test_published_weights_frozen(shared, name):
+    if available("symmetry_functions") is not None:
+        pytest.skip(available("symmetry_functions"))
+    kit = Kit(shared / "golden" / f"n2p2-{name}")
+    model = from_kit(kit).potentials[""]
+    frozen, cases = model.frozen(), kit.structures(kit.path.parent / "structures.extxyz")
+    outputs = kit.outputs()
+    own = [case for case in cases if f"{case}/energy" in outputs]
+    assert own
+    for case in own:
+        graph = Graph.build(System.from_ase(cases[case]), model.cutoff)
+        want = ("energy", "forces", "stress") if cases[case].pbc.any() else ("energy", "forces")
+        exact, found = evaluate(model, graph, want), evaluate(frozen, frozen.prepare(graph), want)
+        for quantity in want:
+            wanted, made = getattr(exact, quantity), getattr(found, quantity)
+            scale = max(float(wanted.abs().max()), 1e-3)
+            torch.testing.assert_close(made, wanted, rtol=0, atol=1e-9 * scale)

@@ -5,6 +5,7 @@ import torch
 
 from adiabat.architectures.equivariant.mace import MACE, MACEConfig
 from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
+from adiabat.architectures.kernel.sgdml import SGDML, SGDMLConfig
 from adiabat.architectures.local.bpnn import BPNN, BPNNConfig
 from adiabat.errors import CapabilityError
 from adiabat.evaluate import evaluate
@@ -24,6 +25,8 @@ MODELS = {
     ),
     "mace nonlinear": lambda: MACE(MACEConfig(**SMALL, interaction="nonlinear", cutoff_on="messages"), [1, 8]),
     "mace full couplings": lambda: MACE(MACEConfig(**SMALL, couplings="full", agnostic_product=True), [1, 8]),
+    "bpnn": lambda: BPNN(BPNNConfig(cutoff=4.0), [1, 8]),
+    "bpnn components": lambda: BPNN(BPNNConfig(cutoff=4.0, components=9, cutoff_function="poly2"), [1, 6, 8]),
 }
 
 
@@ -97,5 +100,5 @@ def test_a_frozen_model_follows_its_wrapper():
 
 
 def test_methods_without_kernels_say_so():
-    with pytest.raises(CapabilityError, match="BPNN has no fast kernels"):
-        BPNN(BPNNConfig(), [1, 8]).frozen()
+    with pytest.raises(CapabilityError, match="SGDML has no fast kernels"):
+        SGDML(SGDMLConfig(), [1, 8]).frozen()

@@ -26,7 +26,8 @@ from adiabat.descriptors.symmetry_functions import SymmetryFunction
 from adiabat.elements import number
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph, triplets
-from adiabat.nn.inner_cutoffs import CutoffKind, InnerCutoff
+from adiabat.kernels.symmetry_functions import AngularFunction, RadialFunction, SymmetryFunctions
+from adiabat.nn.inner_cutoffs import KINDS, CutoffKind, InnerCutoff
 
 CHUNK = 500_000  # triplets evaluated together: about 1 GB of intermediates in float64
 
@@ -65,7 +66,10 @@ class ACSF(Descriptor):
     ):
         super().__init__(elements, max((f.cutoff for f in functions), default=0.0))
         kinds = len(self.elements)
+        self.cutoff_kind: CutoffKind = cutoff_kind
+        self.inner = inner
         _check(functions, self.elements)
+        self.functions = tuple(functions)
         self.cutoffs = nn.ModuleList(
             InnerCutoff(cutoff_kind, c, inner) for c in sorted({f.cutoff for f in functions})
         )
@@ -128,6 +132,24 @@ class ACSF(Descriptor):
         zero = kinds * len(self._radial) + pairs * len(self._angular)
         padded = [row + [zero] * (self.size - len(row)) for row in rows]
         self.register_buffer("choice", torch.tensor(padded), persistent=False)
+
+    def kernel(self) -> SymmetryFunctions:
+        """The same functions in C++, in float64; CapabilityError if this machine has no compiler."""
+        places = {z: k for k, z in enumerate(self.elements)}
+        counts = [0] * len(self.elements)
+        radial, angular = [], []
+        for f in self.functions:
+            center, *near = (places[number(n)] for n in (f.center, *f.neighbors))
+            if f.kind == "G2":
+                radial.append(RadialFunction(center, near[0], f.eta, f.shift, f.cutoff, counts[center]))
+            else:
+                both, wide = (near[0], near[1]), f.kind == "G5"
+                own = AngularFunction(center, both, f.eta, f.shift, f.cutoff, wide, f.zeta, f.sign, counts[center])
+                angular.append(own)
+            counts[center] += 1
+        form = KINDS.index(self.cutoff_kind)
+        inner = 0.0 if self.cutoff_kind.startswith("tanh3") else self.inner
+        return SymmetryFunctions(radial, angular, len(self.elements), self.size, form, inner)
 
     def forward(self, graph: Graph) -> Tensor:
         vectors = graph.vectors()

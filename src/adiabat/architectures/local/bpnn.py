@@ -33,6 +33,8 @@ from adiabat.descriptors.scaling import FeatureScaling, Rule
 from adiabat.descriptors.symmetry_functions import Recipe, SymmetryFunction
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
+from adiabat.kernels.pairs import PairIndex
+from adiabat.kernels.symmetry_functions import SymmetryFunctions
 from adiabat.nn.element_networks import ACTIVATIONS, ElementNetworks
 from adiabat.nn.inner_cutoffs import CutoffKind
 from adiabat.potential import ArchitectureConfig, AtomicPotential, Prediction
@@ -86,13 +88,23 @@ class BPNN(AtomicPotential):
         self.scaling = FeatureScaling(kinds, size, config.scaling, config.components)
         widths = self.descriptor.sizes if config.components is None else (config.components,) * kinds
         self.networks = ElementNetworks(widths, config.hidden, config.activations)
+        self.kernel: SymmetryFunctions | None = None
 
     def prepare(self, graph: Graph) -> Graph:
+        if self.is_frozen:
+            return super().prepare(graph)
         return graph.replace(triplets=self.descriptor.triplets(graph))
 
     def atomic_energies(self, graph: Graph) -> Tensor:
         element = self.descriptor.element[graph.system.numbers]
-        return self.networks.everywhere(self.scaling(self.descriptor(graph), element), element)
+        if self.kernel is None:
+            return self.networks.everywhere(self.scaling(self.descriptor(graph), element), element)
+        scaled = self.kernel(graph.vectors(), element, PairIndex.of_graph(graph))
+        return self.networks.everywhere(scaled, element)
+
+    def freeze(self) -> None:
+        self.kernel = self.descriptor.kernel().scaled(self.scaling.shift, self.scaling.factor)
+        self.networks.freeze(self.scaling.mixing)
 
     def adapt(self, graphs: Sequence[Graph]) -> None:
         """Sets the scaling from the features of the training graphs, element by element."""

@@ -1,0 +1,576 @@
+// Atom-centered symmetry functions, their gradient and their Jacobian (symmetry_functions.py).
+//
+// The neighbors of a center are sorted by element. Triplets of one pair of elements are enumerated eight or sixteen
+// at a time, those within the cutoffs are packed side by side, and every full vector of them is evaluated at once.
+// Each center writes to its own row and its own pairs, so nothing depends on the number of threads.
+#include <limits>
+#include <utility>
+
+#include "common.hpp"
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+#define INLINE inline __attribute__((always_inline))
+
+template <typename T>
+struct Lanes;
+template <>
+struct Lanes<double> {
+    typedef double vec __attribute__((vector_size(64)));
+    typedef int64_t ints __attribute__((vector_size(64)));
+    static constexpr int count = 8, mantissa = 52, bias = 1023, exp_terms = 14, sine_terms = 11;
+    static constexpr double magic = 6755399441055744.0, lowest = -708.0, high = 0x1.62e42fefa0000p-1;
+    static constexpr double low = 0x1.cf79abc9e3b3ap-40;
+};
+template <>
+struct Lanes<float> {
+    typedef float vec __attribute__((vector_size(64)));
+    typedef int32_t ints __attribute__((vector_size(64)));
+    static constexpr int count = 16, mantissa = 23, bias = 127, exp_terms = 8, sine_terms = 7;
+    static constexpr float magic = 12582912.0f, lowest = -87.0f, high = 0x1.62e400p-1f, low = 0x1.7f7d1cp-20f;
+};
+
+template <typename T>
+using Vec = typename Lanes<T>::vec;
+template <typename T>
+using Ints = typename Lanes<T>::ints;
+
+template <typename T>
+INLINE Vec<T>& at(T* p) {
+    return *(Vec<T>*)p;
+}
+template <typename T>
+INLINE const Vec<T>& at(const T* p) {
+    return *(const Vec<T>*)p;
+}
+template <typename T>
+INLINE Vec<T> spread(double value) {
+    return Vec<T>{} + (T)value;
+}
+template <typename T>
+INLINE T sum(const Vec<T>& v) {
+    T total = 0;
+    for (int l = 0; l < Lanes<T>::count; ++l) total += v[l];
+    return total;
+}
+
+struct Factorials {
+    double inverse[26];
+    constexpr Factorials() : inverse() {
+        double f = 1;
+        for (int n = 0; n < 26; ++n) {
+            inverse[n] = 1 / f;
+            f *= n + 1;
+        }
+    }
+};
+constexpr Factorials factorials;
+
+// e^x for x up to a few; 0 (nearly) far below.
+template <typename T>
+INLINE Vec<T> exponential(Vec<T> x) {
+    using L = Lanes<T>;
+    const Vec<T> bottom = spread<T>(L::lowest), magic = spread<T>(L::magic);
+    x = x < bottom ? bottom : x;
+    const Vec<T> shifted = x * (T)1.4426950408889634 + magic, n = shifted - magic;
+    const Vec<T> r = (x - n * (T)L::high) - n * (T)L::low;
+    Vec<T> value = spread<T>(factorials.inverse[L::exp_terms - 1]);
+#pragma GCC unroll 16
+    for (int k = L::exp_terms - 2; k >= 0; --k) value = value * r + (T)factorials.inverse[k];
+    const Ints<T> scale = ((Ints<T>)shifted + L::bias) << L::mantissa;
+    return value * (Vec<T>)scale;
+}
+
+// sin z and cos z for |z| <= pi/2, by their series
+template <typename T>
+INLINE void sine_cosine(const Vec<T>& z, Vec<T>& sine, Vec<T>& cosine) {
+    constexpr int terms = Lanes<T>::sine_terms;
+    const Vec<T> square = z * z;
+    sine = spread<T>(((terms - 1) % 2 ? -1 : 1) * factorials.inverse[2 * terms - 1]);
+    cosine = spread<T>((terms % 2 ? -1 : 1) * factorials.inverse[2 * terms]);
+#pragma GCC unroll 16
+    for (int k = terms - 2; k >= 0; --k) sine = sine * square + (T)((k % 2 ? -1 : 1) * factorials.inverse[2 * k + 1]);
+#pragma GCC unroll 16
+    for (int k = terms - 1; k >= 0; --k) cosine = cosine * square + (T)((k % 2 ? -1 : 1) * factorials.inverse[2 * k]);
+    sine *= z;
+}
+
+// A cutoff function and its slope; kinds as in nn/inner_cutoffs.py.
+template <typename T>
+struct Cutoff {
+    index_t kind;
+    T radius, inner, scale;
+    Cutoff(index_t kind, const double* values)
+        : kind(kind), radius(values[0]), inner(values[1]), scale(1 / (values[0] - values[1])) {}
+
+    INLINE void operator()(const Vec<T>& r, Vec<T>& f, Vec<T>& slope) const {
+        const Vec<T> zero = {}, one = spread<T>(1);
+        Vec<T> x = (r - inner) * scale;
+        x = x < zero ? zero : x;
+        x = x > one ? one : x;
+        const Vec<T> y = 1 - x;
+        switch (kind) {
+            case 0:
+                f = one, slope = zero;
+                break;
+            case 1: {
+                Vec<T> sine, cosine;
+                sine_cosine<T>((x - (T)0.5) * (T)M_PI, sine, cosine);
+                f = (1 - sine) * (T)0.5, slope = cosine * (T)(-0.5 * M_PI);
+                break;
+            }
+            case 2:
+            case 3: {
+                const Vec<T> e = exponential<T>(2 * y), t = (e - 1) / (e + 1);
+                const T norm = kind == 2 ? 1 : 1 / std::pow(std::tanh(1.0), 3);
+                f = t * t * t * norm, slope = (t * t - 1) * t * t * (3 * norm);
+                break;
+            }
+            case 4: {
+                const Vec<T> last = spread<T>(0.9999), u = x < last ? x : last, d = 1 / (1 - u * u);
+                f = exponential<T>(1 - d), slope = -2 * f * u * d * d;
+                break;
+            }
+            case 5:
+                f = (2 * x - 3) * x * x + 1, slope = -6 * x * y;
+                break;
+            case 6:
+                f = ((15 - 6 * x) * x - 10) * x * x * x + 1, slope = -30 * x * x * y * y;
+                break;
+            case 7:
+                f = (x * (x * (20 * x - 70) + 84) - 35) * x * x * x * x + 1, slope = -140 * x * x * x * y * y * y;
+                break;
+            default:
+                f = (x * (x * ((315 - 70 * x) * x - 540) + 420) - 126) * x * x * x * x * x + 1;
+                slope = -630 * x * x * x * x * y * y * y * y;
+        }
+        const Vec<T> end = spread<T>(radius);
+        f = r < end ? f : zero;
+        slope = r < end ? slope * scale : zero;
+    }
+};
+
+// Which lanes of a vector are kept: `put` packs them, `get` brings packed ones back to their lanes and zeros the rest.
+template <typename T>
+struct Chosen {
+    uint32_t bits;
+    INLINE int count() const { return __builtin_popcount(bits); }
+#if defined(__AVX512F__)
+    INLINE explicit Chosen(const Ints<T>& keep) {
+        if constexpr (sizeof(T) == 8)
+            bits = _mm512_test_epi64_mask((__m512i)keep, (__m512i)keep);
+        else
+            bits = _mm512_test_epi32_mask((__m512i)keep, (__m512i)keep);
+    }
+    INLINE void put(T* to, const Vec<T>& v) const {
+        if constexpr (sizeof(T) == 8)
+            _mm512_storeu_pd(to, _mm512_maskz_compress_pd(bits, (__m512d)v));
+        else
+            _mm512_storeu_ps(to, _mm512_maskz_compress_ps(bits, (__m512)v));
+    }
+    INLINE Vec<T> get(const T* from) const {
+        if constexpr (sizeof(T) == 8)
+            return (Vec<T>)_mm512_maskz_expand_pd(bits, _mm512_loadu_pd(from));
+        else
+            return (Vec<T>)_mm512_maskz_expand_ps(bits, _mm512_loadu_ps(from));
+    }
+#else
+    INLINE explicit Chosen(const Ints<T>& keep) : bits(0) {
+        for (int l = 0; l < Lanes<T>::count; ++l) bits |= (keep[l] ? 1u : 0u) << l;
+    }
+    INLINE void put(T* to, const Vec<T>& v) const {
+        for (int l = 0; l < Lanes<T>::count; ++l) {
+            *to = v[l];
+            to += bits >> l & 1;
+        }
+    }
+    INLINE Vec<T> get(const T* from) const {
+        Vec<T> v = {};
+        for (int l = 0; l < Lanes<T>::count; ++l)
+            if (bits >> l & 1) v[l] = *from++;
+        return v;
+    }
+#endif
+};
+
+struct Radial {
+    int32_t cutoff, feature;
+};
+struct Pass {  // triplets of one center element and one pair of neighbor elements with one cutoff
+    int32_t cutoff, wide, ops, ops_end, groups, groups_end, functions, functions_end;
+};
+struct Op {  // a further power of h = (1 + cos)/2 or l = (1 - cos)/2: a product of two, or one to a power
+    int32_t raise, a, b;
+};
+struct Group {  // functions that share eta and shift: those of h, then those of l
+    int32_t functions, middle, end;
+};
+struct Function {
+    int32_t slot, feature;  // slot: the power zeta - 1
+};
+
+template <typename T>
+struct Problem {
+    index_t atoms, kinds, size;
+    const index_t *begins, *neighbors, *kind;
+    const T* vectors;
+    index_t form, classes, slots, widest;  // widest: functions of the largest pass
+    const double* cutoffs;
+    const int32_t* radial_begins;
+    const Radial* radials;
+    const double* radial_values;
+    const int32_t* pass_begins;
+    const Pass* passes;
+    const Op* ops;
+    const double* exponents;
+    const Group* groups;
+    const double* group_values;
+    const Function* functions;
+    const double* zetas;
+    const T *shift, *factor;
+};
+
+enum Mode { VALUES, PULL, JACOBIAN };
+
+// What one thread needs to evaluate one center after the other.
+template <typename T, Mode MODE>
+struct Center {
+    static constexpr int lanes = Lanes<T>::count, CHUNK = 32 * lanes, ROOM = CHUNK + lanes;
+    static constexpr int STREAMS = MODE == VALUES ? 5 : 10;
+    using vec = Vec<T>;
+    struct Record {
+        int32_t j, k, offset;
+        Chosen<T> chosen;
+    };
+
+    const Problem<T>& q;
+    index_t width, sets;             // width: places for neighbors; sets: gradients side by side
+    std::vector<char> memory;
+    std::vector<Cutoff<T>> cutoffs;
+    std::vector<index_t> pair, first, last;
+    std::vector<Record> records;
+    T *x, *y, *z, *r, *inverse, *f, *slope;  // of neighbors; slope: f'/r
+    T *gradient;                             // [sets][4][width]: along the neighbor, and x, y, z
+    T *stream[STREAMS], *out;                // of packed triplets; out: [sets][3][ROOM]
+    vec *power, *total;
+    T* given;  // the gradient of each function
+    T largest = 0;
+    index_t n = 0;  // packed triplets
+
+    explicit Center(const Problem<T>& q) : q(q), first(q.kinds + 1), last(q.kinds) {
+        index_t most = 0;
+        for (index_t i = 0; i < q.atoms; ++i) most = std::max(most, q.begins[i + 1] - q.begins[i]);
+        width = (most / lanes + q.kinds + 1) * lanes;
+        sets = MODE == JACOBIAN ? std::max<index_t>(q.widest, 1) : 1;
+        const index_t wide = (q.widest / lanes + 1) * lanes;
+        const index_t count = (5 + 2 * q.classes + 4 * sets) * width + (STREAMS + 3 * sets) * ROOM +
+                              (q.slots + q.widest) * lanes + wide;
+        memory.resize(count * sizeof(T) + 64);
+        T* at = (T*)(((uintptr_t)memory.data() + 63) / 64 * 64);
+        std::fill(at, at + count, T(1));
+        auto take = [&](index_t some) { return std::exchange(at, at + some); };
+        for (T** own : {&x, &y, &z, &r, &inverse}) *own = take(width);
+        f = take(q.classes * width), slope = take(q.classes * width), gradient = take(4 * sets * width);
+        for (T*& own : stream) own = take(ROOM);
+        out = take(3 * sets * ROOM);
+        power = (vec*)take(q.slots * lanes), total = (vec*)take(q.widest * lanes), given = take(wide);
+        pair.resize(width);
+        for (index_t c = 0; c < q.classes; ++c) {
+            cutoffs.emplace_back(q.form, q.cutoffs + 2 * c);
+            largest = std::max(largest, cutoffs.back().radius);
+        }
+    }
+
+    // Neighbors sorted by element, each element's filled up to whole vectors with ones out of reach.
+    void gather(index_t i) {
+        std::fill(last.begin(), last.end(), 0);
+        const T limit = largest * largest;
+        auto square = [&](index_t p) {
+            const T* v = q.vectors + 3 * p;
+            return v[0] * v[0] + v[1] * v[1] + v[2] * v[2];
+        };
+        for (index_t p = q.begins[i]; p < q.begins[i + 1]; ++p)
+            if (square(p) < limit) ++last[q.kind[q.neighbors[p]]];
+        first[0] = 0;
+        for (index_t a = 0; a < q.kinds; ++a) {
+            first[a + 1] = first[a] + (last[a] + lanes - 1) / lanes * lanes;
+            for (index_t k = first[a] + last[a]; k < first[a + 1]; ++k) x[k] = y[k] = z[k] = 0, r[k] = 1e6;
+            last[a] = first[a];
+        }
+        for (index_t p = q.begins[i]; p < q.begins[i + 1]; ++p) {
+            const T s = square(p);
+            if (!(s < limit)) continue;
+            const index_t k = last[q.kind[q.neighbors[p]]]++;
+            const T* v = q.vectors + 3 * p;
+            x[k] = v[0], y[k] = v[1], z[k] = v[2], r[k] = std::sqrt(s), pair[k] = p;
+        }
+        for (index_t k = 0; k < first[q.kinds]; k += lanes) at(inverse + k) = 1 / at(r + k);
+        for (index_t c = 0; c < q.classes; ++c)
+            for (index_t k = 0; k < first[q.kinds]; k += lanes) {
+                cutoffs[c](at(r + k), at(f + c * width + k), at(slope + c * width + k));
+                at(slope + c * width + k) *= at(inverse + k);
+            }
+    }
+
+    // row: values of the center, or their gradient; made: the gradient or Jacobian of all pairs
+    void evaluate(index_t i, T* row, T* made) {
+        gather(i);
+        const index_t e = q.kind[i], blocks = q.kinds * (q.kinds + 1) / 2;
+        if (MODE == VALUES) std::fill(row, row + q.size, T(0));
+        const index_t per = MODE == JACOBIAN ? 3 * q.size : 3;
+        if (MODE != VALUES) std::fill(made + q.begins[i] * per, made + q.begins[i + 1] * per, T(0));
+        if (MODE == PULL) std::fill(gradient, gradient + 4 * width, T(0));
+        for (index_t a = 0; a < q.kinds; ++a) radial(e, a, row, made);
+        for (index_t a = 0, block = 0; a < q.kinds; ++a)
+            for (index_t b = a; b < q.kinds; ++b, ++block)
+                for (int32_t p = q.pass_begins[e * blocks + block]; p < q.pass_begins[e * blocks + block + 1]; ++p)
+                    triplets(e, a, b, q.passes[p], row, made);
+        if (MODE == PULL)
+            for (index_t a = 0; a < q.kinds; ++a)
+                for (index_t k = first[a]; k < last[a]; ++k) write(gradient, k, 1, made + 3 * pair[k]);
+        if (MODE == VALUES)
+            for (index_t m = 0; m < q.size; ++m) row[m] = (row[m] - q.shift[e * q.size + m]) * q.factor[e * q.size + m];
+    }
+
+    INLINE void write(const T* own, index_t k, T factor, T* to) const {
+        to[0] = factor * (own[k] * x[k] + own[width + k]);
+        to[1] = factor * (own[k] * y[k] + own[2 * width + k]);
+        to[2] = factor * (own[k] * z[k] + own[3 * width + k]);
+    }
+
+    void radial(index_t e, index_t a, T* row, T* made) {
+        if (first[a] == last[a]) return;
+        for (int32_t s = q.radial_begins[e * q.kinds + a]; s < q.radial_begins[e * q.kinds + a + 1]; ++s) {
+            const Radial& own = q.radials[s];
+            const T eta = q.radial_values[2 * s], shift = q.radial_values[2 * s + 1];
+            const T *cut = f + own.cutoff * width, *steep = slope + own.cutoff * width;
+            const T factor = q.factor[e * q.size + own.feature];
+            vec value = {};
+            for (index_t k = first[a]; k < first[a + 1]; k += lanes) {
+                const vec u = at(r + k) - shift, g = exponential<T>(-eta * u * u);
+                if (MODE == VALUES) {
+                    value += g * at(cut + k);
+                    continue;
+                }
+                const vec along = g * (at(steep + k) - 2 * eta * u * at(cut + k) * at(inverse + k));
+                if (MODE == PULL) at(gradient + k) += row[own.feature] * factor * along;
+                if (MODE == JACOBIAN)
+                    for (index_t l = k; l < std::min(k + lanes, last[a]); ++l) {
+                        T* to = made + 3 * (pair[l] * q.size + own.feature);
+                        const T scaled = along[l - k] * factor;
+                        to[0] = scaled * x[l], to[1] = scaled * y[l], to[2] = scaled * z[l];
+                    }
+            }
+            if (MODE == VALUES) row[own.feature] = sum<T>(value);
+        }
+    }
+
+    // Enumerates and packs the triplets of two elements' neighbors.
+    void triplets(index_t e, index_t a, index_t b, const Pass& pass, T* row, T* made) {
+        if (last[a] - first[a] == 0 || last[b] - first[b] < (a == b ? 2 : 1)) return;
+        const T radius = cutoffs[pass.cutoff].radius;
+        const T *cut = f + pass.cutoff * width, *steep = slope + pass.cutoff * width;
+        const vec end = spread<T>(radius), limit = spread<T>(radius * radius);
+        const vec far = pass.wide ? spread<T>(1e30) : limit;
+        const int32_t count = pass.functions_end - pass.functions;
+        if (MODE == VALUES) std::fill(total, total + count, vec{});
+        for (int32_t m = 0; m < count && MODE != VALUES; ++m) {
+            const int32_t feature = q.functions[pass.functions + m].feature;
+            given[m] = 2 * q.factor[e * q.size + feature] * (MODE == PULL ? row[feature] : 1);
+        }
+        if (MODE == JACOBIAN) std::fill(gradient, gradient + 4 * width * count, T(0));
+        vec lane;
+        for (int l = 0; l < lanes; ++l) lane[l] = l;
+        for (index_t j = first[a]; j < last[a]; ++j) {
+            if (!(r[j] < radius)) continue;
+            const index_t begin = a == b ? j + 1 : first[b];
+            for (index_t k = begin / lanes * lanes; k < last[b]; k += lanes) {
+                const vec rk = at(r + k), dx = at(x + k) - x[j], dy = at(y + k) - y[j], dz = at(z + k) - z[j];
+                const vec d = dx * dx + dy * dy + dz * dz, place = lane + (T)(k - begin);
+                const Chosen<T> chosen((d < far) & (rk < end) & (place >= vec{}));
+                if (!chosen.bits) continue;
+                const vec dot = at(x + k) * x[j] + at(y + k) * y[j] + at(z + k) * z[j];
+                const vec own[10] = {dot * at(inverse + k) * inverse[j], d, vec{} + r[j], rk,
+                                     MODE == VALUES ? at(cut + k) * cut[j] : vec{} + cut[j], at(cut + k),
+                                     vec{} + steep[j], at(steep + k), vec{} + inverse[j], at(inverse + k)};
+#pragma GCC unroll 10
+                for (int s = 0; s < STREAMS; ++s) chosen.put(stream[s] + n, own[s]);
+                if (MODE != VALUES) records.push_back({(int32_t)j, (int32_t)k, (int32_t)n, chosen});
+                n += chosen.count();
+                if (n > CHUNK - lanes) flush(pass);
+            }
+        }
+        if (n) flush(pass);
+        for (int32_t m = 0; m < count && MODE != PULL; ++m) {
+            const int32_t feature = q.functions[pass.functions + m].feature;
+            if (MODE == VALUES) row[feature] = 2 * sum<T>(total[m]);
+            for (index_t c = a; c <= b && MODE == JACOBIAN; c += std::max<index_t>(b - a, 1))
+                for (index_t k = first[c]; k < last[c]; ++k)
+                    write(gradient + 4 * width * m, k, 1, made + 3 * (pair[k] * q.size + feature));
+        }
+    }
+
+    // Evaluates the packed triplets.
+    __attribute__((noinline)) void flush(const Pass& pass) {
+        const index_t whole = (n + lanes - 1) / lanes * lanes;
+        if (MODE == VALUES) std::fill(stream[4] + n, stream[4] + whole, T(0));
+        T* distance = stream[1];
+#pragma omp simd
+        for (index_t t = 0; t < whole; ++t) distance[t] = std::sqrt(distance[t]);
+        for (index_t t = 0; t < whole; t += lanes) block(pass, t);
+        if (MODE != VALUES)
+            for (int32_t m = 0; m < (MODE == PULL ? 1 : pass.functions_end - pass.functions); ++m)
+                scatter(out + 3 * ROOM * m, gradient + 4 * width * m);
+        records.clear();
+        n = 0;
+    }
+
+    INLINE void powers(const Pass& pass, const vec& cosine) {
+        const vec zero = {}, h = (1 + cosine) * (T)0.5, l = (1 - cosine) * (T)0.5;
+        power[0] = spread<T>(1), power[1] = h > zero ? h : zero, power[2] = l > zero ? l : zero;
+        for (int32_t o = pass.ops; o < pass.ops_end; ++o) {
+            const Op& op = q.ops[o];
+            vec& to = power[3 + o - pass.ops];
+            if (!op.raise)
+                to = power[op.a] * power[op.b];
+            else
+                for (int l = 0; l < lanes; ++l) to[l] = std::pow(power[op.a][l], (T)q.exponents[o]);
+        }
+    }
+
+    struct Sums {  // of the functions, over exp(...): value, by 2 eta, by 2 eta shift, by the cosine
+        vec value = {}, wide = {}, shifted = {}, turn = {};
+    };
+
+    INLINE void block(const Pass& pass, index_t t) {
+        const vec cosine = at(stream[0] + t), d = at(stream[1] + t), rj = at(stream[2] + t), rk = at(stream[3] + t);
+        vec cut = spread<T>(1), steep = {}, near = rj * rj + rk * rk, inverse_d = {};
+        if (!pass.wide) {
+            cutoffs[pass.cutoff](d, cut, steep);
+            near += d * d;
+            if (MODE != VALUES) inverse_d = 1 / d, steep *= inverse_d;
+        }
+        powers(pass, cosine);
+        Sums sums;
+        for (int32_t g = pass.groups; g < pass.groups_end; ++g) {
+            const Group& group = q.groups[g];
+            const T eta = q.group_values[2 * g], shift = q.group_values[2 * g + 1];
+            vec squares = near;
+            if (shift != 0) {
+                const vec u = rj - shift, v = rk - shift, w = d - shift;
+                squares = u * u + v * v;
+                if (!pass.wide) squares += w * w;
+            }
+            const vec range = exponential<T>(-eta * squares);
+            if constexpr (MODE == VALUES) {
+                const vec weight = range * cut * at(stream[4] + t), h = weight * power[1], l = weight * power[2];
+                for (int32_t m = group.functions; m < group.middle; ++m)
+                    total[m - pass.functions] += h * power[q.functions[m].slot];
+                for (int32_t m = group.middle; m < group.end; ++m)
+                    total[m - pass.functions] += l * power[q.functions[m].slot];
+            } else {
+                vec value[2] = {}, turn[2] = {};
+                for (int side = 0; side < 2; ++side)
+                    for (int32_t m = side ? group.middle : group.functions; m < (side ? group.end : group.middle); ++m) {
+                        const vec own = power[q.functions[m].slot] * given[m - pass.functions];
+                        const T rate = (side ? -0.5 : 0.5) * q.zetas[m];
+                        if (MODE == PULL)
+                            value[side] += own, turn[side] += own * rate;
+                        else {
+                            Sums one;
+                            add(one, range, own * power[1 + side], own * rate, eta, shift);
+                            finish(one, t, m - pass.functions, pass, cut, steep, inverse_d);
+                        }
+                    }
+                if (MODE == PULL)
+                    add(sums, range, value[0] * power[1] + value[1] * power[2], turn[0] + turn[1], eta, shift);
+            }
+        }
+        if (MODE == PULL) finish(sums, t, 0, pass, cut, steep, inverse_d);
+    }
+
+    INLINE static void add(Sums& sums, const vec& range, const vec& value, const vec& turn, T eta, T shift) {
+        const vec own = range * value, scaled = own * (2 * eta);
+        sums.value += own, sums.wide -= scaled, sums.shifted += scaled * shift, sums.turn += range * turn;
+    }
+
+    // Slopes by the two pair vectors: v_j (along_j) + v_k across, and v_k (along_k) + v_j across.
+    INLINE void finish(const Sums& sums, index_t t, int32_t set, const Pass& pass, const vec& cut, const vec& steep,
+                       const vec& inverse_d) {
+        const vec fj = at(stream[4] + t), fk = at(stream[5] + t), sj = at(stream[6] + t), sk = at(stream[7] + t);
+        const vec ij = at(stream[8] + t), ik = at(stream[9] + t), cosine = at(stream[0] + t);
+        const vec turn = fj * fk * cut * sums.turn, angle = turn * cosine;
+        vec side = {};
+        if (!pass.wide) side = fj * fk * (steep * sums.value + cut * (sums.wide + sums.shifted * inverse_d));
+        T* to = out + 3 * ROOM * set + t;
+        at(to) = fk * cut * (sj * sums.value + fj * (sums.wide + sums.shifted * ij)) - angle * ij * ij + side;
+        at(to + ROOM) = fj * cut * (sk * sums.value + fk * (sums.wide + sums.shifted * ik)) - angle * ik * ik + side;
+        at(to + 2 * ROOM) = turn * ij * ik - side;
+    }
+
+    void scatter(const T* from, T* to) {
+        T *along = to, *gx = to + width, *gy = gx + width, *gz = gy + width;
+        for (size_t s = 0; s < records.size();) {
+            const index_t j = records[s].j;
+            const T xj = x[j], yj = y[j], zj = z[j];
+            vec own = {}, ax = {}, ay = {}, az = {};
+            for (; s < records.size() && records[s].j == j; ++s) {
+                const Record& record = records[s];
+                const index_t k = record.k;
+                const vec across = record.chosen.get(from + 2 * ROOM + record.offset);
+                own += record.chosen.get(from + record.offset);
+                at(along + k) += record.chosen.get(from + ROOM + record.offset);
+                ax += across * at(x + k), ay += across * at(y + k), az += across * at(z + k);
+                at(gx + k) += across * xj, at(gy + k) += across * yj, at(gz + k) += across * zj;
+            }
+            along[j] += sum<T>(own), gx[j] += sum<T>(ax), gy[j] += sum<T>(ay), gz[j] += sum<T>(az);
+        }
+    }
+};
+
+template <typename T, Mode MODE>
+void sweep(const Problem<T>& q, const T* rows, T* made, index_t threads) {
+    const index_t pairs = q.atoms ? q.begins[q.atoms] : 0;
+    const index_t count = MODE == VALUES ? q.atoms * q.size : pairs * (MODE == PULL ? 3 : 3 * q.size);
+    if (std::any_of(q.kind, q.kind + q.atoms, [&](index_t e) { return e < 0 || e >= q.kinds; })) {
+        std::fill(made, made + count, std::numeric_limits<T>::quiet_NaN());
+        return;
+    }
+#pragma omp parallel num_threads(threads) if (q.atoms > 1)
+    {
+        Center<T, MODE> center(q);
+#pragma omp for schedule(dynamic, 8)
+        for (index_t i = 0; i < q.atoms; ++i)
+            center.evaluate(i, (MODE == VALUES ? made : (T*)rows) + (MODE == JACOBIAN ? 0 : i * q.size), made);
+    }
+}
+
+#define LAYOUT                                                                                                    \
+    index_t form, index_t classes, index_t slots, index_t widest, const double *cutoffs,                          \
+        const int32_t *radial_begins, const Radial *radials, const double *radial_values,                         \
+        const int32_t *pass_begins, const Pass *passes, const Op *ops, const double *exponents,                   \
+        const Group *groups, const double *group_values, const Function *functions, const double *zetas
+#define PROBLEM(T)                                                                                                \
+    Problem<T> q{atoms, kinds, size, begins, neighbors, kind, vectors, form, classes, slots, widest, cutoffs,     \
+                 radial_begins, radials, radial_values, pass_begins, passes, ops, exponents, groups, group_values, \
+                 functions, zetas, shift, factor}
+#define GIVEN(T)                                                                                                  \
+    index_t atoms, index_t kinds, index_t size, const index_t *begins, const index_t *neighbors,                  \
+        const index_t *kind, const T *vectors, LAYOUT, const T *shift, const T *factor
+
+#define EXPORTS(name, T)                                                                                         \
+    extern "C" void forward_##name(GIVEN(T), T* values, index_t threads) {                                       \
+        PROBLEM(T);                                                                                              \
+        sweep<T, VALUES>(q, nullptr, values, threads);                                                           \
+    }                                                                                                            \
+    extern "C" void backward_##name(GIVEN(T), const T* gradients, T* made, index_t threads) {                    \
+        PROBLEM(T);                                                                                              \
+        sweep<T, PULL>(q, gradients, made, threads);                                                             \
+    }                                                                                                            \
+    extern "C" void jacobian_##name(GIVEN(T), T* made, index_t threads) {                                        \
+        PROBLEM(T);                                                                                              \
+        sweep<T, JACOBIAN>(q, nullptr, made, threads);                                                           \
+    }
+EXPORTS(f32, float)
+EXPORTS(f64, double)
