@@ -44,7 +44,15 @@ def evaluate(
         CapabilityError: a wanted quantity cannot be had from this potential or for these systems.
     """
     check_request(potential, graph, want)
-    return derive(potential, graph, want, create_graph)
+    return derive(potential, prepared(potential, graph), want, create_graph)
+
+
+def prepared(potential: Potential, graph: Graph) -> Graph:
+    """The graph as `potential.prepare` gives it; as it is for a Sum whose terms have their own lists of pairs."""
+    try:
+        return potential.prepare(graph)
+    except CapabilityError:
+        return graph
 
 
 def check_request(potential: Potential, graph: Graph, want: Collection[str]) -> None:

@@ -26,7 +26,7 @@ run = compiled(model, ("energy", "forces", "stress"), "inductor")
 graph = several_graphs()[1]
 from adiabat.evaluate import evaluate
 assert torch.allclose(run(graph).forces, evaluate(model, graph).forces, rtol=1e-11, atol=1e-12)
-print(run.executable.cached, run.executable.seconds, "torch._inductor.compile_fx" in sys.modules)
+print(run.executable.cached, "torch._inductor.compile_fx" in sys.modules)
 """
 
 
@@ -46,16 +46,15 @@ def test_inductor_equals_eager(name, capsys, tmp_path):
     assert not run.executable.cached
     assert capsys.readouterr().err.count("compiling") == 1
     if name == "schnet":
-        _second_process(run.executable.seconds)
+        _second_process()
 
 
-def _second_process(first):
+def _second_process():
     """The same model with other weights, in a new process: loads what is there, and does not import the compiler."""
     arguments = [sys.executable, "-W", "ignore", "-c", AGAIN, str(Path(__file__).parents[1])]
     done = subprocess.run(arguments, capture_output=True, text=True, env=os.environ, check=False)
     assert done.returncode == 0, done.stderr
-    cached, seconds, compiler = done.stdout.split()
+    cached, compiler = done.stdout.split()
     assert cached == "True"
-    assert float(seconds) < 0.2 * first
     assert compiler == "False"
     assert "compiling" not in done.stderr

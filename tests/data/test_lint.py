@@ -188,7 +188,7 @@ def test_public_sets(shared):
     leaks = [f for f in lint(parts) if f.code == "leaks"]
     assert leaks[0].severity == "error"
     assert "12 of 31 test frames" in leaks[0].message
-    assert "5 with the same energy" in leaks[0].message
+    assert "7 with the same energy" in leaks[0].message
     tungsten = read(folder / "WBe_SNAP" / "WBe.extxyz.xz", index="::4")
     energies = next(f for f in lint(tungsten) if f.code == "energy_outliers")
     assert energies.severity == "error"

@@ -7,6 +7,7 @@ import torch
 from small_models import MODELS, structure
 
 import adiabat.fit.gradient as gradient
+from adiabat.compile.build import Executable
 from adiabat.data import Frame, Loader, MemoryDataset
 from adiabat.errors import ConfigError
 from adiabat.evaluate import evaluate
@@ -35,13 +36,13 @@ def frames(count: int) -> MemoryDataset:
     return MemoryDataset(made)
 
 
-def batches(size: int):
-    loader = Loader(frames(4), 3.0, batch_size=size, labels=tuple(TERMS))
+def batches(size: int, terms=TERMS):
+    loader = Loader(frames(4), 3.0, batch_size=size, labels=tuple(terms))
     return [usable(batch) for batch in loader]
 
 
-def scales(batch):
-    return torch.stack([t.weight / c for t, c in zip(TERMS.values(), counts(batch, TERMS), strict=True)])
+def scales(batch, terms=TERMS):
+    return torch.stack([t.weight / c for t, c in zip(terms.values(), counts(batch, terms), strict=True)])
 
 
 @pytest.fixture(autouse=True)
@@ -49,22 +50,22 @@ def _own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("ADIABAT_CACHE", str(tmp_path / "cache"))
 
 
-def compare(name, backend, dtype, tolerance):
+def compare(name, backend, dtype, tolerance, terms=TERMS):
     torch.manual_seed(0)
     model = MODELS[name]().to(dtype)
     eager = copy.deepcopy(model)
     step = CompiledStep(model, backend)
     for size, weights in ((4, None), (3, None), (4, torch.tensor([0.5, 1.0, 2.0, 0.0], dtype=torch.float64))):
-        batch = batches(size)[0].to(dtype=dtype)
-        found = step(batch, TERMS, scales(batch), weights)
+        batch = batches(size, terms)[0].to(dtype=dtype)
+        found = step(batch, terms, scales(batch, terms), weights)
         assert found is not None, step.reason
         prediction, sums = found
-        expected = evaluate(eager, batch.graph, ("energy", "forces", "stress"), create_graph=True)
-        theirs = loss_sums(expected, batch, TERMS, weights)
+        expected = evaluate(eager, batch.graph, tuple(terms), create_graph=True)
+        theirs = loss_sums(expected, batch, terms, weights)
         eager.zero_grad()
-        sum(scale * part for scale, (part, _) in zip(scales(batch), theirs.values(), strict=True)).backward()
+        sum(scale * part for scale, (part, _) in zip(scales(batch, terms), theirs.values(), strict=True)).backward()
         torch.testing.assert_close(prediction.forces, expected.forces, rtol=tolerance, atol=tolerance)
-        for what in TERMS:
+        for what in terms:
             torch.testing.assert_close(sums[what], theirs[what][0].detach(), rtol=tolerance, atol=tolerance)
         for (label, ours), other in zip(model.named_parameters(), eager.parameters(), strict=True):
             assert (ours.grad is None) == (other.grad is None), label
@@ -84,7 +85,22 @@ def test_captured_gradients_equal_eager_ones(name):
     "name", [pytest.param(name, marks=() if name == "schnet" else pytest.mark.slow) for name in MODELS]
 )
 def test_inductor_gradients_equal_eager_ones(name):
-    compare(name, "inductor", torch.float64, 1e-9)
+    compare(name, "inductor", torch.float64, 1e-9, {name: TERMS[name] for name in ("energy", "forces")})
+
+
+def test_wrong_numbers_of_a_compiler_are_noticed(monkeypatch):
+    torch.manual_seed(0)
+    step = CompiledStep(MODELS["schnet"](), "captured")
+    run = Executable.__call__
+
+    def spoilt(self, constants, inputs):
+        found = run(self, constants, inputs)
+        return found | {"forces": found["forces"] * 1.001}
+
+    monkeypatch.setattr(Executable, "__call__", spoilt)
+    batch = batches(4)[0]
+    with pytest.warns(UserWarning, match="uncompiled steps: the compiled function gives another forces than"):
+        assert step(batch, TERMS, scales(batch), None) is None
 
 
 def test_a_fit_takes_the_same_way(monkeypatch):

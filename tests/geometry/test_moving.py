@@ -95,15 +95,17 @@ def test_what_did_not_change_is_kept():
     atoms = silicon()
     moving = MovingGraph(System.from_ase(atoms), CUTOFF, dtype=torch.float32)
     first = moving.move(atoms.positions)
-    moving.keep(first.replace(layout=first.rows()))
+    moving.keep(first.replace(layout=first.rows()).with_halves())
     second = moving.move(atoms.positions + 1e-4)
     assert second.pairs is first.pairs
     assert second.shifts is first.shifts
     assert second.system.cell is first.system.cell
     assert second.layout is not None
+    assert second.halves is not None
     assert second.system.positions.dtype == torch.float32
     third = moving.move(atoms.positions * 1.05)
     assert third.layout is None  # other pairs, another layout
+    assert third.halves is None
     with pytest.raises(GeometryError, match="not finite"):
         moving.move(atoms.positions * np.nan)
 

@@ -49,6 +49,7 @@ _OPTIONS: dict[str, Any] = {
     "aot_inductor.check_lowerbound": False,
     "compile_threads": 1,
 }
+_ROOM = 1e4  # roundings by which outputs may differ from eager ones, of their largest value
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,25 @@ class Executable:
     def __call__(self, constants: Mapping[str, Tensor], inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Outputs by name."""
         return dict(zip(self.outputs, self.run(self.program.flat(constants, inputs)), strict=True))
+
+    def verify(self, constants: Mapping[str, Tensor], inputs: Mapping[str, Tensor]) -> None:
+        """Compares with the uncompiled function: compilers have faults, and a wrong number says nothing of itself.
+
+        Raises:
+            CapabilityError: an output differs by more than rounding does.
+        """
+        found = self(constants, inputs)
+        expected = self.program.function(dict(constants), dict(inputs))
+        floating = [t.dtype for t in (*constants.values(), *inputs.values()) if t.is_floating_point()]
+        room = _ROOM * max(torch.finfo(dtype).eps for dtype in floating)
+        for name, value in found.items():
+            theirs = expected[name]
+            assert theirs is not None
+            unequal = (value - theirs.detach()).abs() > room * max(
+                1.0, float(theirs.detach().abs().nan_to_num().max())
+            )
+            if bool((unequal | (value.isnan() != theirs.isnan())).any()):
+                raise CapabilityError(f"the compiled function gives another {name} than the uncompiled one.")
 
 
 def build(
@@ -146,7 +166,7 @@ def _compile(program: Program, folder: Path) -> None:
     """Fills `folder`, all at once: another process either sees everything or nothing."""
     captured = capture(program)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary, quiet():
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary, quiet(), order_kept():
         made = Path(temporary) / folder.name
         made.mkdir()
         try:
@@ -161,6 +181,30 @@ def _compile(program: Program, folder: Path) -> None:
         (made / SIDECAR).write_text(json.dumps({"outputs": captured.outputs, "adiabat": adiabat.__version__}))
         if not folder.exists():
             os.replace(made, folder)
+
+
+@contextmanager
+def order_kept() -> Iterator[None]:
+    """Makes Inductor of torch 2.13 keep what it knows of changed buffers.
+
+    Its C++ scheduler recomputes a node's loops to see whether two nodes fit into one, and forgets there that the node
+    reads a buffer after another one added to it. Sums over neighbors were then read before they were made.
+    """
+    from torch._inductor.scheduler import SchedulerNode
+
+    compute = SchedulerNode._compute_attrs
+
+    def compute_and_rename(self: Any, *arguments: Any, **named: Any) -> None:
+        compute(self, *arguments, **named)
+        renames = getattr(self, "mutation_renames", None)  # not there yet while the node is made
+        if renames:
+            self.set_read_writes(self.read_writes.rename(renames))
+
+    SchedulerNode._compute_attrs = compute_and_rename  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        SchedulerNode._compute_attrs = compute
 
 
 def load(package: Path) -> Callable[[list[Tensor]], list[Tensor]]:

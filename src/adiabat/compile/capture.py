@@ -99,6 +99,7 @@ def capture(program: Program) -> Captured:
         raise CapabilityError(f"the model cannot be traced ({type(error).__name__}: {reason}).") from error
     _check_free(free, [str(guard.expr) for guard in environment.guards])
     strip_detach(module)
+    without_mutations(module)
     return Captured(module, arguments, tuple(names))
 
 
@@ -108,6 +109,31 @@ def strip_detach(module: fx.GraphModule) -> None:
         node.replace_all_uses_with(node.args[0])  # type: ignore[arg-type]
         module.graph.erase_node(node)
     module.graph.eliminate_dead_code()
+    module.recompile()
+
+
+def without_mutations(module: fx.GraphModule) -> None:
+    """Turns operations that change their first argument into ones that give a new tensor, in place.
+
+    torch's own derivatives contain some (`masked_fill_` in that of a norm), while Inductor takes graphs for granted
+    that have none.
+
+    Raises CapabilityError for a change of a view or of an input, which a new tensor cannot stand for.
+    """
+    nodes = list(module.graph.nodes)
+    for place, node in enumerate(nodes):
+        schema = getattr(node.target, "_schema", None)
+        if node.op != "call_function" or schema is None or not schema.is_mutable:
+            continue
+        changed = node.args[0]
+        packet = str(schema.name).split("::")[1].rstrip("_")
+        same = getattr(getattr(torch.ops.aten, packet, None), node.target._overloadname, None)
+        returns = getattr(getattr(changed.target, "_schema", None), "returns", ())
+        if same is None or changed.op != "call_function" or any(value.alias_info for value in returns):
+            raise CapabilityError(f"the model cannot be traced: {node.target} changes a tensor that others share.")
+        node.target = same
+        later = set(nodes[place + 1 :])
+        changed.replace_all_uses_with(node, delete_user_cb=lambda user, later=later: user in later)
     module.recompile()
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 import adiabat
-from adiabat.compile.build import load, quiet
+from adiabat.compile.build import load, order_kept, quiet
 from adiabat.compile.capture import Layout, Program, Tensors, capture, sizes
 from adiabat.compile.graphs import SHAPES
 from adiabat.compile.potential import Runner, tensors
@@ -155,7 +155,7 @@ def _package(program: Program, constants: Tensors, metadata: Mapping[str, Any], 
         "compile_threads": 1,
     }
     try:
-        with quiet():
+        with quiet(), order_kept():
             from torch._inductor import aoti_compile_and_package
 
             exported = torch.export.export(module, (), examples, dynamic_shapes=dynamic, strict=False)

@@ -107,6 +107,7 @@ class CompiledPotential:
         program = Program(function, tensors(potential), layouts, identity, potential.device)
         try:
             self.executable = build(program, self.backend, type(potential).__name__, announce)
+            self.executable.verify(tensors(potential), inputs)
             self._made[signature] = self.executable
         except CapabilityError as error:
             self._give_up(error)

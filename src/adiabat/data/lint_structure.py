@@ -111,12 +111,12 @@ def leaks(facts: Facts, parts: Mapping[str, Sequence[int]], pairs: Sequence[tupl
     """
     owner = {index: name for name, indices in parts.items() for index in indices}
     rank = {name: k for k, name in enumerate(parts)}
-    leaked: dict[tuple[str, str], dict[int, tuple[int, str]]] = {}
+    leaked: dict[tuple[str, str], dict[int, dict[int, str]]] = {}  # frame to those it is like, and how
 
     def note(i: int, j: int, how: str) -> None:
         if i in owner and j in owner and owner[i] != owner[j]:
             a, b = sorted((i, j), key=lambda k: rank[owner[k]])
-            leaked.setdefault((owner[a], owner[b]), {}).setdefault(b, (a, how))
+            leaked.setdefault((owner[a], owner[b]), {}).setdefault(b, {}).setdefault(a, how)
 
     for group in _groups(facts.structure):
         for position, i in enumerate(group):
@@ -128,10 +128,11 @@ def leaks(facts: Facts, parts: Mapping[str, Sequence[int]], pairs: Sequence[tupl
         note(i, j, "same energy to 1e-7 eV/atom")
     out = []
     for (first, second), frames in leaked.items():
-        hows = [how for _, how in frames.values()]
+        hows = [next(iter(like.values())) for like in frames.values()]
         listing = ", ".join(f"{hows.count(h)} by {h}" for h in dict.fromkeys(hows))
-        equal = sum(abs(facts.energy[a] - facts.energy[b]) < 1e-7 * facts.atoms[b] for b, (a, _) in frames.items())
-        b, (a, _) = next(iter(frames.items()))
+        equal = sum(any(_same_energy(facts, a, b) for a in like) for b, like in frames.items())
+        b = min(frames)
+        a = min(frames[b])
         out.append(
             Finding(
                 "error",
@@ -145,6 +146,10 @@ def leaks(facts: Facts, parts: Mapping[str, Sequence[int]], pairs: Sequence[tupl
             )
         )
     return out
+
+
+def _same_energy(facts: Facts, a: int, b: int) -> bool:
+    return bool(abs(facts.energy[a] - facts.energy[b]) < 1e-7 * facts.atoms[b])
 
 
 def _local(parts: Mapping[str, Sequence[int]], name: str, index: int) -> int:

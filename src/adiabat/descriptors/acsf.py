@@ -26,7 +26,9 @@ from adiabat.descriptors.symmetry_functions import SymmetryFunction
 from adiabat.elements import number
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph, triplets
-from adiabat.kernels.symmetry_functions import AngularFunction, RadialFunction, SymmetryFunctions
+from adiabat.kernels.build import available
+from adiabat.kernels.pairs import PairIndex
+from adiabat.kernels.symmetry_functions import NAME, AngularFunction, RadialFunction, SymmetryFunctions
 from adiabat.nn.inner_cutoffs import KINDS, CutoffKind, InnerCutoff
 
 CHUNK = 500_000  # triplets evaluated together: about 1 GB of intermediates in float64
@@ -70,6 +72,7 @@ class ACSF(Descriptor):
         self.inner = inner
         _check(functions, self.elements)
         self.functions = tuple(functions)
+        self._kernels: dict[torch.dtype, SymmetryFunctions | None] = {}
         self.cutoffs = nn.ModuleList(
             InnerCutoff(cutoff_kind, c, inner) for c in sorted({f.cutoff for f in functions})
         )
@@ -191,7 +194,34 @@ class ACSF(Descriptor):
         blocks = len(self.elements) * (len(self.elements) + 1) // 2
         return self._sum(values, (graph.centers[first] - begin) * blocks + block, end - begin, blocks)
 
+    def values(self, graph: Graph) -> Tensor:
+        """What `forward` gives, without gradient history and in C++ where that can be."""
+        with torch.no_grad():
+            kernel = self._kernel(graph)
+            return self.forward(graph) if kernel is None else kernel(*self._given(graph))
+
     def jacobian(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        kernel = self._kernel(graph)
+        if kernel is None:
+            return self.jacobian_in_torch(graph)
+        with torch.no_grad():
+            given = self._given(graph)
+            return kernel(*given), kernel.jacobian(*given)
+
+    def _given(self, graph: Graph) -> tuple[Tensor, Tensor, PairIndex]:
+        return graph.vectors(), self.element[graph.system.numbers], PairIndex.of_graph(graph)
+
+    def _kernel(self, graph: Graph) -> SymmetryFunctions | None:
+        """The kernel for a graph, None if there is none."""
+        dtype = graph.system.positions.dtype
+        if graph.pairs.device.type != "cpu" or dtype not in (torch.float32, torch.float64):
+            return None
+        if dtype not in self._kernels:
+            self._kernels[dtype] = self.kernel().to(dtype) if available(NAME) is None else None
+        return self._kernels[dtype]
+
+    def jacobian_in_torch(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        """What `jacobian` gives, without a kernel."""
         with torch.no_grad():
             vectors = graph.vectors()
             r = vectors.norm(dim=1)

@@ -10,8 +10,7 @@ import torch
 
 from adiabat.data.frame import Batch, collate
 from adiabat.data.loader import Loader
-from adiabat.errors import CapabilityError
-from adiabat.evaluate import evaluate
+from adiabat.evaluate import evaluate, prepared
 from adiabat.fit.distributed import World
 from adiabat.geometry import Graph
 from adiabat.potential import Potential, Prediction
@@ -59,10 +58,7 @@ class GraphSource:
         """With what the model wants made of the pairs beforehand, once for all evaluations of the batch."""
         if self.potential.precompute:
             return batch
-        try:
-            return replace(batch, graph=self.potential.prepare(batch.graph))
-        except CapabilityError:  # nothing can be made beforehand for all terms of a Sum: each makes its own
-            return batch
+        return replace(batch, graph=prepared(self.potential, batch.graph))
 
     def _batch(self, indices: Sequence[int]) -> Batch:
         return self.loader.batch(indices)

@@ -78,7 +78,9 @@ class CompiledStep:
         if signature not in self._made:
             program = _program(self.potential, inputs, terms, cutoff, signature)
             title = f"the training step of {type(self.potential).__name__}"
-            self._made[signature] = build(program, self.backend, title, announce)
+            made = build(program, self.backend, title, announce)
+            made.verify(tensors(self.potential), inputs)
+            self._made[signature] = made
         return self._made[signature]
 
 

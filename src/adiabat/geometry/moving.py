@@ -92,9 +92,10 @@ class MovingGraph:
         return self._at(placed)
 
     def keep(self, graph: Graph) -> None:
-        """Hands in what was made of the pairs (`layout`) of the last graph, for the next ones with the same pairs."""
-        if graph.pairs is self._graph.pairs and graph.layout is not self._graph.layout:
-            self._graph = self._graph.replace(layout=graph.layout)
+        """Hands in what was made of the pairs of the last graph (layout, halves), for the next with these pairs."""
+        last = self._graph
+        if graph.pairs is last.pairs and (graph.layout is not last.layout or graph.halves is not last.halves):
+            self._graph = last.replace(layout=graph.layout, halves=graph.halves)
 
     def _at(self, placed: Tensor) -> Graph:
         fixed, last = self._fixed, self._graph
@@ -110,7 +111,7 @@ class MovingGraph:
             fixed.head,
             fixed.environment,
         )
-        return Graph(system, last.pairs, last.shifts, self.cutoff, None, last.layout)
+        return Graph(system, last.pairs, last.shifts, self.cutoff, None, last.layout, None, last.halves)
 
     def _search(self, positions: np.ndarray) -> None:
         system = self._exact.replace(positions=torch.from_numpy(positions))

@@ -22,6 +22,19 @@ struct Knot {
     }
 };
 
+// A block of numbers that the compiler keeps in vector registers, of any processor, and that may lie anywhere.
+// Templates take the struct: a type that is a template's argument itself loses its alignment.
+template <typename T>
+struct Block {
+    typedef T type __attribute__((vector_size(64), aligned(sizeof(T))));
+    static constexpr index_t width = 64 / sizeof(T);
+    static T sum(type v) {
+        T total = 0;
+        for (index_t w = 0; w < width; ++w) total += v[w];
+        return total;
+    }
+};
+
 // Exports name_f32 and name_f64 of a template.
 #define EXPORT(name, arguments, values)                                 \
     extern "C" void name##_f32 arguments(float) { name<float> values; } \

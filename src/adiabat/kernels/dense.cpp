@@ -1,5 +1,5 @@
-// C = A B + bias or C += A B for tall A and small B of weights, packed beforehand (dense.py), at the speed of the vector
-// units. BLAS libraries fall short of it twice over: by checks and copies for few rows, and where they know only the
+// C = A B + bias or C += A B for tall A and small B of weights, packed beforehand (dense.py), at the speed of the
+// vector units. BLAS libraries fall short of it: by checks and copies for few rows, and where they know only the
 // vectors of another maker's processors.
 #include "common.hpp"
 
@@ -12,10 +12,7 @@ constexpr int ROWS = 6, VECTORS = 1;
 constexpr index_t CHUNK = 4 * ROWS;  // rows that one thread takes at a time
 
 template <typename T>
-struct Vector {
-    typedef T type __attribute__((vector_size(64), aligned(sizeof(T))));
-    static constexpr index_t width = 64 / sizeof(T), panel = VECTORS * width;
-};
+constexpr index_t PANEL = VECTORS * Block<T>::width;
 
 // B has `inner` rows. Its columns are packed in panels, row by row, the last panel filled up with zeros.
 template <typename T>
@@ -28,8 +25,8 @@ struct Problem {
 // R rows from `row` on of one panel of C, which begins at `column`.
 template <typename T, int R>
 inline void tile(const Problem<T>& q, index_t row, index_t column) {
-    typedef typename Vector<T>::type V;
-    constexpr index_t width = Vector<T>::width, panel = Vector<T>::panel;
+    typedef typename Block<T>::type V;
+    constexpr index_t width = Block<T>::width, panel = PANEL<T>;
     const T *a = q.a + row * q.inner, *b = q.b + column * q.inner;
     V sums[R][VECTORS] = {};
     for (index_t k = 0; k < q.inner; ++k, b += panel) {
@@ -74,7 +71,7 @@ void product(index_t rows, index_t inner, index_t columns, index_t add, const T*
     Problem<T> q{inner, columns, add, a, b, bias, c};
 #pragma omp parallel for num_threads(threads) if (rows > CHUNK)
     for (index_t begin = 0; begin < rows; begin += CHUNK)
-        for (index_t column = 0; column < columns; column += Vector<T>::panel)
+        for (index_t column = 0; column < columns; column += PANEL<T>)
             tiles<T>(q, begin, std::min(begin + CHUNK, rows), column);
 }
 
@@ -84,5 +81,5 @@ void product(index_t rows, index_t inner, index_t columns, index_t add, const T*
 EXPORT(product, PRODUCT, (rows, inner, columns, add, a, b, bias, c, threads))
 
 // Columns of a panel: the layout in which `product` wants B.
-extern "C" void panel_f32(index_t* columns, index_t) { *columns = Vector<float>::panel; }
-extern "C" void panel_f64(index_t* columns, index_t) { *columns = Vector<double>::panel; }
+extern "C" void panel_f32(index_t* columns, index_t) { *columns = PANEL<float>; }
+extern "C" void panel_f64(index_t* columns, index_t) { *columns = PANEL<double>; }

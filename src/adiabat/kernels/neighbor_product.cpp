@@ -2,12 +2,6 @@
 // (neighbor_product.py). Channels are walked 64 bytes at a time; the caller pads them to whole blocks.
 #include "common.hpp"
 
-template <typename T>
-struct Block {
-    typedef T type __attribute__((vector_size(64), aligned(sizeof(T))));
-    static constexpr index_t width = 64 / sizeof(T);
-};
-
 struct Path {
     index_t source;    // first row of h
     index_t coupling;  // first entry of M
@@ -69,14 +63,8 @@ T pull(index_t channels, const T* a, index_t stride, T u, const T* m, const T* h
             slope += df * x * t;
         }
     }
-    T total = 0;
-    for (int w = 0; w < Block<T>::width; ++w) total += slope[w];
-    for (int k = 0; k < N * M; ++k) {
-        T sum = 0;
-        for (int w = 0; w < Block<T>::width; ++w) sum += sums[k][w];
-        gm[k] = sum;
-    }
-    return total;
+    for (int k = 0; k < N * M; ++k) gm[k] = Block<T>::sum(sums[k]);
+    return Block<T>::sum(slope);
 }
 
 template <typename T>

@@ -1,20 +1,9 @@
-// s_i + sum_j phi_1 W_1 and v_i + sum_j (phi_2 W_2 d_ij + phi_3 W_3 v_j) over pairs p = (i, j), channel by channel, with
-// phi of atom j, W = f_p R(r_p) and R from a table (vector_message.py). Channels are walked 64 bytes at a time; in each
-// interval of the table, the twelve rows of one such block lie one after the other: three parts of four coefficients.
+// s_i + sum_j phi_1 W_1 and v_i + sum_j (phi_2 W_2 d_ij + phi_3 W_3 v_j) over pairs p = (i, j), channel by channel,
+// with phi of atom j, W = f_p R(r_p) and R from a table (vector_message.py). Channels are walked 64 bytes at a time; in
+// each interval of the table, the twelve rows of a block lie one after the other: three parts of four coefficients.
 #include "common.hpp"
 
-// What the loops walk by: a block of channels, or a single one of an incomplete last block. A template's argument must be
-// the struct, because a type that is an argument itself loses its alignment.
-template <typename T>
-struct Block {
-    typedef T type __attribute__((vector_size(64), aligned(sizeof(T))));
-    static constexpr index_t width = 64 / sizeof(T);
-    static T sum(type v) {
-        T total = 0;
-        for (index_t w = 0; w < width; ++w) total += v[w];
-        return total;
-    }
-};
+// What the loops walk by instead of a Block: one channel of an incomplete last block.
 template <typename T>
 struct Single {
     typedef T type;
@@ -104,8 +93,8 @@ struct Sums {
 };
 
 template <typename B, bool first, typename T>
-inline void pull(index_t n, const Pair<T>& p, const T* rows, const T* h, const T* v, const T* gs, const T* gv, T* gh, T* out,
-                 Sums<B>& sums) {
+inline void pull(index_t n, const Pair<T>& p, const T* rows, const T* h, const T* v, const T* gs, const T* gv, T* gh,
+                 T* out, Sums<B>& sums) {
     typedef typename B::type V;
     V slope, w = both<B>(rows, 0, p.u, slope), g = at<B>(gs), wg = w * g;
     at<B>(gh) += p.factor * wg;
@@ -131,8 +120,9 @@ inline void pull(index_t n, const Pair<T>& p, const T* rows, const T* h, const T
 // Runs over the pairs of each neighbor j, so that no two threads write to one place: `order` lists the pairs sorted by
 // neighbor, `begins` where each neighbor's start.
 template <typename T, bool first>
-void backward(const Problem<T>& q, const index_t* begins, const index_t* order, const index_t* centers, const T* given_s,
-              const T* given_v, T* made_phi, T* made_r, T* made_f, T* made_d, T* made_s, T* made_v, index_t threads) {
+void backward(const Problem<T>& q, const index_t* begins, const index_t* order, const index_t* centers,
+              const T* given_s, const T* given_v, T* made_phi, T* made_r, T* made_f, T* made_d, T* made_s, T* made_v,
+              index_t threads) {
     constexpr index_t width = Block<T>::width;
     const index_t n = q.channels;
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 16)
@@ -155,7 +145,8 @@ void backward(const Problem<T>& q, const index_t* begins, const index_t* order, 
                 pull<Block<T>, first>(n, pair, rows + 12 * c, h + c, v + c, gs + c, gv + c, gh + c, out + c, sums);
             for (index_t k = c; k < n; ++k)
                 pull<Single<T>, first>(n, pair, rows + 11 * c + k, h + k, v + k, gs + k, gv + k, gh + k, out + k, rest);
-            T x = rest.x + Block<T>::sum(sums.x), y = rest.y + Block<T>::sum(sums.y), z = rest.z + Block<T>::sum(sums.z);
+            T x = rest.x + Block<T>::sum(sums.x), y = rest.y + Block<T>::sum(sums.y);
+            T z = rest.z + Block<T>::sum(sums.z);
             made_r[p] = pair.factor * (rest.slope + Block<T>::sum(sums.slope)) * knot.slope;
             made_f[p] = rest.value + Block<T>::sum(sums.value) + pair.x * x + pair.y * y + pair.z * z;
             made_d[3 * p] = pair.factor * x, made_d[3 * p + 1] = pair.factor * y, made_d[3 * p + 2] = pair.factor * z;

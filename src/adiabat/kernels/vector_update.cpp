@@ -4,7 +4,8 @@
 
 // inputs: s and |V v|, side by side; dots: <U v, V v>.
 template <typename T>
-void measure(index_t atoms, index_t n, double epsilon, const T* s, const T* mixed, T* inputs, T* dots, index_t threads) {
+void measure(index_t atoms, index_t n, double epsilon, const T* s, const T* mixed, T* inputs, T* dots,
+             index_t threads) {
 #pragma omp parallel for num_threads(threads)
     for (index_t i = 0; i < atoms; ++i) {
         const T *x = mixed + i * 6 * n, *y = x + 2 * n, *z = y + 2 * n;
@@ -35,7 +36,8 @@ void renew(index_t atoms, index_t n, const T* s, const T* v, const T* mixed, con
 
 // Gradient of a from those of s and v.
 template <typename T>
-void pull_renew(index_t atoms, index_t n, const T* mixed, const T* dots, const T* gs, const T* gv, T* ga, index_t threads) {
+void pull_renew(index_t atoms, index_t n, const T* mixed, const T* dots, const T* gs, const T* gv, T* ga,
+                index_t threads) {
 #pragma omp parallel for num_threads(threads)
     for (index_t i = 0; i < atoms; ++i) {
         const T *x = mixed + (6 * i + 1) * n, *y = x + 2 * n, *z = y + 2 * n, *g = gs + i * n, *gx = gv + 3 * i * n;
@@ -75,9 +77,9 @@ void pull_measure(index_t atoms, index_t n, const T* mixed, const T* inputs, con
 #define MEASURE(T)                                                                                                 \
     (index_t atoms, index_t n, double epsilon, const T* s, const T* mixed, T* inputs, T* dots, index_t threads)
 EXPORT(measure, MEASURE, (atoms, n, epsilon, s, mixed, inputs, dots, threads))
-#define RENEW(T)                                                                                                     \
-    (index_t atoms, index_t n, const T* s, const T* v, const T* mixed, const T* dots, const T* a, T* made_s, T* made_v, \
-     index_t threads)
+#define RENEW(T)                                                                                              \
+    (index_t atoms, index_t n, const T* s, const T* v, const T* mixed, const T* dots, const T* a, T* made_s, \
+     T* made_v, index_t threads)
 EXPORT(renew, RENEW, (atoms, n, s, v, mixed, dots, a, made_s, made_v, threads))
 #define PULL_RENEW(T) \
     (index_t atoms, index_t n, const T* mixed, const T* dots, const T* gs, const T* gv, T* ga, index_t threads)

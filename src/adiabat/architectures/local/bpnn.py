@@ -108,10 +108,9 @@ class BPNN(AtomicPotential):
 
     def adapt(self, graphs: Sequence[Graph]) -> None:
         """Sets the scaling from the features of the training graphs, element by element."""
-        with torch.no_grad():
-            rows = torch.cat([self.descriptor(g.to(dtype=torch.float64)) for g in graphs])
-            numbers = torch.cat([g.system.numbers for g in graphs])
-            self.scaling.adapt(rows, self.descriptor.element[numbers])
+        rows = torch.cat([self.descriptor.values(g.to(dtype=torch.float64)) for g in graphs])
+        numbers = torch.cat([g.system.numbers for g in graphs])
+        self.scaling.adapt(rows, self.descriptor.element[numbers])
 
     def features(self, graph: Graph) -> Features:
         found = describe(self.descriptor, graph.to(dtype=torch.float64))
