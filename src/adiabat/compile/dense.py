@@ -1,6 +1,6 @@
 """Products with weight matrices through oneDNN, which torch carries, instead of its BLAS library.
 
-MKL, the usual one, uses AVX-512 only on its maker's processors: on others oneDNN is more than twice as fast in float32.
+MKL, the usual one, uses AVX-512 only on its maker's processors: on others oneDNN takes half the time in float32.
 """
 
 from __future__ import annotations
