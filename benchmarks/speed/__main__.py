@@ -19,7 +19,7 @@ from speed.methods import METHODS
 from speed.render import write_page, write_plot
 
 QUICK = 12 * 60  # seconds after which a quick run starts nothing new
-WORKS = ("inference", "training", "memory", "first_call", "scaling")
+WORKS = ("inference", "training", "memory", "first_call", "descriptor", "descriptor_slopes", "scaling")
 
 
 def arguments():
@@ -35,8 +35,9 @@ def arguments():
     parser.add_argument("--atoms", nargs="+", type=int, choices=[21, 192, 512, 2000, 10000])
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument(
-        "--peers-at", nargs="+", default=[], metavar="NAME=INTERPRETER", help="mace=..., schnetpack=..."
+        "--peers-at", nargs="+", default=[], metavar="NAME=INTERPRETER", help="mace=..., schnetpack=..., dscribe=..."
     )
+    parser.add_argument("--add", action="store_true", help="keep the works that FILE has and this run has not")
     parser.add_argument("--page", action="store_true", help="also rewrite docs/speed.md and its plot from the result")
     parser.add_argument("--only-page", action="store_true", help="measure nothing: read FILE and rewrite the page")
     return parser.parse_args()
@@ -84,11 +85,14 @@ def run(options):
     """Measures everything and writes the result after every part, so that a broken run keeps what it has."""
     start, result = time.monotonic(), {"machine": machine(), "quick": options.quick}
     options.json.parent.mkdir(parents=True, exist_ok=True)
+    earlier = json.loads(options.json.read_text(encoding="utf-8")) if options.add else {"programs": {}, "rows": []}
     with tempfile.TemporaryDirectory(prefix="adiabat-speed-") as name:
         plan = plan_of(options, Path(name))
 
         def save():
-            found = {"seconds": time.monotonic() - start, "programs": plan.facts, "rows": plan.rows}
+            kept = [row for row in earlier["rows"] if row["work"] not in plan.works]
+            programs = {**earlier["programs"], **plan.facts}
+            found = {"seconds": time.monotonic() - start, "programs": programs, "rows": [*kept, *plan.rows]}
             options.json.write_text(json.dumps({**result, **found}, indent=1) + "\n", encoding="utf-8")
 
         measure(plan, save)

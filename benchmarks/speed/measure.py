@@ -12,7 +12,6 @@ from speed.methods import METHODS
 from speed.structures import SILICON
 
 BATCH = 8
-MODULE = "ours_potential"
 
 
 @dataclass
@@ -55,7 +54,7 @@ class Plan:
     def worker(self, stack, method, side, threads):
         """A loaded worker, `ours` or `peer`."""
         python = sys.executable if side == "ours" else interpreter(METHODS[method].peer, self.given)
-        module = MODULE if side == "ours" else METHODS[method].module
+        module = METHODS[method].ours if side == "ours" else METHODS[method].module
         cache = self.folder / "caches" / side
         worker = stack.enter_context(Worker(python, module, threads, cache))
         folder = self.folder / method
@@ -78,11 +77,12 @@ def measure(plan, save):
     """
     parts = [(beside_peer, threads) for threads in plan.threads]
     parts.insert(1, (memory, 1))
-    parts.append((scaling, 1))
+    parts += [(descriptors, 1), (scaling, 1)]
     absent = set()
     for part, threads in parts:
         for method in plan.methods:
-            if method in absent or not set(WORKS_OF[part]) & set(plan.works):
+            describes = METHODS[method].ours == "ours_descriptor"
+            if method in absent or not set(WORKS_OF[part]) & set(plan.works) or describes != (part is descriptors):
                 continue
             try:
                 part(plan, method, threads)
@@ -172,6 +172,18 @@ def memory(plan, method, threads, atoms=512):
     first_call(plan, method, 21, threads, [answer["wall_ms"] for answer in first], first[0]["mode"])
 
 
+def descriptors(plan, method, threads):
+    """Values alone, and values with gradients for a molecule: the peer's finite differences take minutes for more."""
+    for work, sizes in (("descriptor", [n for n in plan.atoms if n <= 512]), ("descriptor_slopes", [21])):
+        with ExitStack() as stack:
+            workers = plan.pair(stack, method, threads)
+            for atoms in sizes:
+                if work in plan.works and not plan.late(work, method, atoms, threads):
+                    deviation, _, mode = compare(work, atoms, workers, f"{method}, {atoms} atoms")
+                    row = alternate(workers, plan.rounds, plan.limit)
+                    plan.add(work, method, atoms, threads, **row, deviation=deviation, mode=mode)
+
+
 def scaling(plan, method, threads):
     """Ours alone on silicon of growing size; the ratio is the cost per atom over that of the smallest."""
     smallest = None
@@ -199,5 +211,6 @@ def scaling(plan, method, threads):
 WORKS_OF = {
     beside_peer: ("inference", "training", "first_call"),
     memory: ("memory",),
+    descriptors: ("descriptor", "descriptor_slopes"),
     scaling: ("scaling",),
 }

@@ -9,12 +9,14 @@ from speed.structures import CUTOFF, ELEMENTS
 
 @dataclass(frozen=True)
 class Method:
-    """A peer's model: `page` is adiabat's name, `options` are the peer's, `module` runs in the peer's interpreter."""
+    """A peer's model: `page` is adiabat's name, `options` are the peer's, `module` runs in the peer's interpreter
+    and `ours` in this one."""
 
     page: str
     peer: str
     module: str
     options: dict
+    ours: str = "ours_potential"
 
 
 def _schnetpack(page, **options):
@@ -43,6 +45,11 @@ def _mace(hidden):
     return Method("mace", "mace-torch", "speed.peer_mace", options)
 
 
+_ACSF = {
+    "cutoff": CUTOFF,
+    "radial": [[0.005, 0.0], [0.02, 0.0], [0.3, 0.0], [1.0, 1.5], [1.0, 3.0], [1.0, 4.0]],
+    "angular": [[eta, zeta, sign] for eta in (0.01, 0.1) for zeta in (1, 4) for sign in (-1, 1)],
+}
 METHODS = {
     "schnet": _schnetpack("schnet", n_interactions=6),
     "painn": _schnetpack(
@@ -50,4 +57,5 @@ METHODS = {
     ),
     "mace-128x0e": _mace("128x0e"),
     "mace-128x0e+128x1o": _mace("128x0e+128x1o"),
+    "acsf": Method("acsf", "dscribe", "speed.peer_dscribe", _ACSF, "ours_descriptor"),
 }

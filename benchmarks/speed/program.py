@@ -32,6 +32,11 @@ class Program:
         """As `predict`, differentiable in the parameters."""
         raise NotImplementedError
 
+    def describer(self, atoms, slopes):
+        """A function that gives the descriptors `[atoms, features]` of a structure, and with `slopes` makes their
+        gradients too."""
+        raise NotImplementedError
+
     def mode(self, work):
         """How a kind of work is done, known after the first call."""
         return "eager"

@@ -10,6 +10,8 @@ HEADINGS = {
     "training": "Training with forces",
     "memory": "Peak memory",
     "first_call": "First call",
+    "descriptor": "Descriptors",
+    "descriptor_slopes": "Descriptors with gradients",
     "scaling": "Cost per atom",
 }
 TEXTS = {
@@ -19,6 +21,9 @@ TEXTS = {
     "memory": "Highest resident memory beyond that of the loaded model, MB, and of the whole process.",
     "first_call": "Wall time of the first energy and forces of a loaded model in a new process, ms, with empty"
     " caches and with those that an earlier process left; compilation is part of it.",
+    "descriptor": "Values of all atoms, neighbor lists included, ms: 6 radial and 8 angular functions for every"
+    " combination of elements, double precision.",
+    "descriptor_slopes": "The same with the gradients by all positions; dscribe has them by finite differences only.",
     "scaling": "adiabat alone on silicon; the ratio is to the cost per atom of the smallest structure.",
 }
 INTRODUCTION = """# Speed
@@ -55,6 +60,8 @@ COLUMNS = {
     "training": {"spread": "spread", "ours_samples_per_s": "samples/s", "peer_samples_per_s": "peer's samples/s"},
     "memory": {"ours_peak_mb": "whole, MB", "peer_peak_mb": "peer's whole, MB", "peak_ratio": "ratio of the whole"},
     "first_call": {"caches": "caches"},
+    "descriptor": {"spread": "spread"},
+    "descriptor_slopes": {"spread": "spread"},
     "scaling": {"us_per_atom": "µs per atom"},
 }
 
@@ -103,7 +110,7 @@ def write_plot(result, path):
     curves(right, result["rows"], work, lambda row: row["ours_ms"] and row["ours_ms"] / row["atoms"])
     right.set(xlabel="atoms", ylabel="adiabat, CPU ms per atom", xscale="log", yscale="log")
     for axes in (left, right):
-        if axes.lines:
+        if axes.get_legend_handles_labels()[1]:
             axes.legend(fontsize=7)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     plt.close(figure)

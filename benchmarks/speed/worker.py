@@ -19,6 +19,8 @@ import torch
 
 from speed.structures import structure, training_batch
 
+DESCRIPTORS = ("descriptor", "descriptor_slopes")
+
 
 class Worker:
     """Answers the requests for one program."""
@@ -36,7 +38,9 @@ class Worker:
         train = work == "training"
         for parameter in self.program.parameters:
             parameter.requires_grad_(train)
-        if train:
+        if work in DESCRIPTORS:
+            self.work = self.program.describer(structure(atoms), slopes=work == "descriptor_slopes")
+        elif train:
             frames, *labels = training_batch()
             self.work = self.program.trainer(self.program.inputs(frames), *labels)
         else:
@@ -45,7 +49,10 @@ class Worker:
         start = time.perf_counter()
         result = self.work()
         wall = 1e3 * (time.perf_counter() - start)
-        found = self._trained(result) if train else _predicted(result)
+        if work in DESCRIPTORS:
+            found = {"values": np.asarray(result).tolist()}
+        else:
+            found = self._trained(result) if train else _predicted(result)
         return {"wall_ms": wall, "mode": self.program.mode(work), "result": found}
 
     def _trained(self, loss):
