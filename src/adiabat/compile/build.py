@@ -22,7 +22,7 @@ from torch import Tensor
 
 import adiabat
 from adiabat.compile.capture import Program, capture
-from adiabat.compile.dense import dense_by_onednn
+from adiabat.compile.products import take_faster_products
 from adiabat.errors import CapabilityError, ConfigError, did_you_mean
 from adiabat.files import cache_folder
 from adiabat.kernels.build import compiler
@@ -167,7 +167,7 @@ def _compile(program: Program, folder: Path) -> None:
     """Fills `folder`, all at once: another process either sees everything or nothing."""
     captured = capture(program)
     if program.device.type == "cpu":
-        dense_by_onednn(captured.module, len(program.constants))
+        take_faster_products(captured.module, len(program.constants))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary, quiet(), order_kept():
         made = Path(temporary) / folder.name

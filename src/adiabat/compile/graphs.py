@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adiabat.compile.capture import Layout, Shape, Tensors
-from adiabat.geometry import Graph, Halves, Neighborhood, System
+from adiabat.geometry import Bonds, Graph, Halves, Neighborhood, System
 
 _SYSTEM = ("positions", "numbers", "cell", "pbc", "system", "charge", "multiplicity", "head")
 SHAPES: dict[str, Shape] = {
@@ -25,6 +25,8 @@ SHAPES: dict[str, Shape] = {
     "triplets": (2, "triplets"),
     "both": (2, "halves"),
     "half_of": ("pairs",),
+    "bonds": (2, "bonds"),
+    "angles": (2, "angles"),
 }
 PREDICTED = ("energy", "atomic_energies", "forces", "stress", "charges", "dipole", "magnetic_moments", "uncertainty")
 
@@ -38,6 +40,8 @@ def graph_inputs(graph: Graph) -> Tensors:
         inputs |= {"slot": graph.layout.slot, "table": graph.layout.table}
     if graph.halves is not None:
         inputs |= {"both": graph.halves.both, "half_of": graph.halves.half_of}
+    if graph.bonds is not None:
+        inputs |= {"bonds": graph.bonds.both, "angles": graph.bonds.angles}
     optional = {"owned": graph.owned, "triplets": graph.triplets}
     return inputs | {name: value for name, value in optional.items() if value is not None}
 
@@ -48,10 +52,11 @@ def graph_from(inputs: Tensors, cutoff: float) -> Graph:
     system = System(**fields)
     layout = Neighborhood(inputs["slot"], inputs["table"]) if "slot" in inputs else None
     halves = Halves(inputs["both"], inputs["half_of"]) if "both" in inputs else None
+    bonds = Bonds(inputs["bonds"], inputs["angles"]) if "bonds" in inputs else None
     numbers = system.numbers
     pairs = inputs["pairs"] if "pairs" in inputs else numbers.new_zeros((2, 0))
     shifts = inputs["shifts"] if "shifts" in inputs else numbers.new_zeros((0, 3))
-    return Graph(system, pairs, shifts, cutoff, inputs.get("owned"), layout, inputs.get("triplets"), halves)
+    return Graph(system, pairs, shifts, cutoff, inputs.get("owned"), layout, inputs.get("triplets"), halves, bonds)
 
 
 def graph_layouts(inputs: Tensors) -> dict[str, Layout]:

@@ -260,7 +260,7 @@ def check_cell(cell: Tensor, pbc: Tensor) -> None:
 
 def check_elements(numbers: Tensor, elements: Sequence[int]) -> None:
     """Raises GeometryError naming the elements a model was not made for."""
-    unknown = sorted(set(numbers.unique().tolist()) - {int(e) for e in elements})
+    unknown = sorted(set(numbers.bincount().nonzero()[:, 0].tolist()) - {int(e) for e in elements})
     if unknown:
         names = ", ".join(symbol(n) for n in unknown)
         known = ", ".join(symbol(n) for n in elements)
