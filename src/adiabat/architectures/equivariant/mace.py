@@ -38,10 +38,11 @@ from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
 from adiabat.nn.cutoffs import PolynomialCutoff
 from adiabat.nn.distance_transforms import AgnesiTransform
+from adiabat.nn.edges import EdgeFeatures
 from adiabat.nn.embedding import ElementEmbedding
 from adiabat.nn.equivariant_linear import EquivariantLinear
 from adiabat.nn.irreps import SCALAR, Irreps
-from adiabat.nn.mace_interactions import EdgeFeatures, Interaction, NonlinearInteraction, Shapes
+from adiabat.nn.mace_interactions import Interaction, NonlinearInteraction, Shapes
 from adiabat.nn.normalized import DeepReadout, NormalizedMLP
 from adiabat.nn.radial import BesselBasis
 from adiabat.nn.spherical_harmonics import SphericalHarmonics
