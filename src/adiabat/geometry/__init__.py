@@ -1,5 +1,6 @@
 """Atoms in space: systems, neighbor lists, graphs."""
 
+from adiabat.geometry.bonds import Bonds
 from adiabat.geometry.graph import Graph, triplets
 from adiabat.geometry.halves import Halves
 from adiabat.geometry.moving import MovingGraph
@@ -8,6 +9,7 @@ from adiabat.geometry.neighbors import neighbor_pairs
 from adiabat.geometry.system import Environment, System
 
 __all__ = [
+    "Bonds",
     "Environment",
     "Graph",
     "Halves",

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from adiabat.errors import GeometryError
+from adiabat.geometry.bonds import Bonds
 from adiabat.geometry.halves import Halves
 from adiabat.geometry.neighborhood import Neighborhood, PairList
 from adiabat.geometry.neighbors import neighbor_pairs
@@ -29,6 +31,7 @@ class Graph:
         layout: of the pairs for sums over neighbors, or None: `rows` makes it.
         triplets: `[2, triplets]` or None; pairs that share a center, made beforehand by `Potential.prepare`.
         halves: which pairs are one seen from either end, or None; made beforehand by `with_halves`.
+        bonds: the short ones of the halves and their angles, or None; made beforehand by `with_bonds`.
     """
 
     system: System
@@ -39,6 +42,7 @@ class Graph:
     layout: Neighborhood | PairList | None = None
     triplets: Tensor | None = None
     halves: Halves | None = None
+    bonds: Bonds | None = None
 
     @property
     def centers(self) -> Tensor:
@@ -73,6 +77,22 @@ class Graph:
         """A copy with `halves`, if every pair has its reverse."""
         return self if self.halves is not None else replace(self, halves=Halves.of(self.pairs, self.shifts))
 
+    def with_bonds(self, cutoff: float) -> Graph:
+        """A copy with `halves` and with `bonds` shorter than `cutoff` (Å).
+
+        Raises GeometryError if some pair lacks its reverse, without which bonds have no two ends.
+        """
+        if self.bonds is not None:
+            return self
+        graph = self.with_halves()
+        if graph.halves is None:
+            raise GeometryError("some pair of the graph lacks its reverse, and bonds need both: list all pairs.")
+        close = graph.once(self.vectors().detach()).square().sum(dim=1) < cutoff**2
+        both = graph.halves.both.index_select(1, close.nonzero()[:, 0])
+        ends, order = self.centers.index_select(0, both.flatten()).sort(stable=True)
+        first, second = triplets(ends, self.system.atoms)
+        return replace(graph, bonds=Bonds(both, torch.stack([order[first], order[second]])))
+
     def once(self, values: Tensor) -> Tensor:
         """Pairs' values that are the same both ways, once `[halves, ...]`; as they are without `halves`."""
         return values if self.halves is None else self.halves.once(values)
@@ -88,7 +108,7 @@ class Graph:
     def replace(self, **changes: Any) -> Graph:
         """A copy with some fields changed. With the pairs, what was derived from them goes."""
         if {"pairs", "shifts"} & changes.keys():
-            changes = {"layout": None, "triplets": None, "halves": None} | changes
+            changes = {"layout": None, "triplets": None, "halves": None, "bonds": None} | changes
         return replace(self, **changes)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Graph:

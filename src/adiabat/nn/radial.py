@@ -30,15 +30,23 @@ class GaussianBasis(nn.Module):
 
 
 class BesselBasis(nn.Module):
-    """√(2/r_c) sin(n π r / r_c) / r for n = 1..count (DimeNet, arXiv:2003.03123, eq. 7)."""
+    """√(2/r_c) sin(n π r / r_c) / r for n = 1..count (DimeNet, arXiv:2003.03123, eq. 7).
+
+    Args:
+        count: number of functions.
+        cutoff: r_c, Å.
+        trainable: whether the frequencies n π / r_c (Å⁻¹) are trained.
+    """
 
     frequencies: Tensor
 
-    def __init__(self, count: int, cutoff: float):
+    def __init__(self, count: int, cutoff: float, trainable: bool = False):
         super().__init__()
-        self.register_buffer(
-            "frequencies", math.pi / cutoff * torch.arange(1, count + 1, dtype=torch.get_default_dtype())
-        )
+        frequencies = math.pi / cutoff * torch.arange(1, count + 1, dtype=torch.get_default_dtype())
+        if trainable:
+            self.frequencies = nn.Parameter(frequencies)
+        else:
+            self.register_buffer("frequencies", frequencies)
         self.prefactor = math.sqrt(2.0 / cutoff)
 
     def forward(self, distances: Tensor) -> Tensor:
