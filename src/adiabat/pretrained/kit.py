@@ -1,4 +1,4 @@
-"""Golden kits: a published program's weights, structures and numbers in one folder, read as data."""
+"""Kits: a published program's weights, in one folder with structures and numbers, or in memory; always as data."""
 
 from __future__ import annotations
 
@@ -18,21 +18,62 @@ from adiabat.errors import DataError
 from adiabat.files import read_structures
 from adiabat.potential import Potential
 
+_WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Given:
+    """The contents of a kit in memory; see `Kit.of`."""
+
+    name: str
+    meta: dict[str, Any]
+    weights: dict[str, dict[str, Tensor]]
+    buffers: dict[str, np.ndarray]
+
 
 @dataclass(frozen=True)
 class Kit:
-    """One folder with meta.json, weights and outputs.npz."""
+    """One folder with meta.json, weights and outputs.npz, or the same in memory (`Kit.of`).
+
+    Attributes:
+        path: the folder; of a kit in memory the original file or folder it was read from.
+        given: what a kit in memory has instead of files.
+    """
 
     path: Path
+    given: Given | None = None
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        meta: Mapping[str, Any],
+        weights: Mapping[str, Tensor] | Mapping[str, Mapping[str, Tensor]],
+        buffers: Mapping[str, np.ndarray] | None = None,
+        path: str | Path = "",
+    ) -> Kit:
+        """A kit in memory, for files in other forms than golden kits.
+
+        Args:
+            name: starts like the golden kits of the same importer, such as `mace-...`.
+            meta: what meta.json would say.
+            weights: tensors by the program's names; or such dictionaries by file name where there are several.
+            buffers: constants beside the weights.
+            path: the original file or folder.
+        """
+        files = weights if any(isinstance(v, Mapping) for v in weights.values()) else {_WEIGHTS: weights}
+        return cls(Path(path), Given(name, dict(meta), dict(files), dict(buffers or {})))  # type: ignore[arg-type]
 
     @property
     def name(self) -> str:
-        """The folder's name."""
-        return self.path.name
+        """The folder's name, or the name given."""
+        return self.given.name if self.given is not None else self.path.name
 
     @cached_property
     def meta(self) -> dict[str, Any]:
         """Program, version, hyperparameters, units."""
+        if self.given is not None:
+            return self.given.meta
         file = self.path / "meta.json"
         if not file.exists():
             raise DataError(f"{self.path} is not a kit: it has no meta.json.")
@@ -40,11 +81,21 @@ class Kit:
 
     def weights(self, file: str = "weights.safetensors") -> dict[str, Tensor]:
         """Tensors under the program's own names."""
+        if self.given is not None:
+            return dict(self.given.weights[file])
         return load_file(self.path / file)
+
+    def weight_files(self) -> list[str]:
+        """Names of the files with weights: one, or one a variant (`weights-VARIANT.safetensors`)."""
+        if self.given is not None:
+            return list(self.given.weights)
+        return [p.name for p in self.path.glob("weights*.safetensors")]
 
     @cached_property
     def buffers(self) -> dict[str, np.ndarray]:
         """Constants stored beside the weights, empty if there are none."""
+        if self.given is not None:
+            return self.given.buffers
         file = self.path / "buffers.npz"
         return dict(np.load(file)) if file.exists() else {}
 

@@ -20,7 +20,7 @@ _OLD_NAMES = {"Rt_desc": "R_desc", "Rt_d_desc_alpha": "R_d_desc_alpha"}
 
 def from_kit(kit: Kit) -> Imported:
     """The published model, or the variants that the program trained."""
-    files = {p.stem.removeprefix("weights").removeprefix("-"): p.name for p in kit.path.glob("weights*.safetensors")}
+    files = {Path(file).stem.removeprefix("weights").removeprefix("-"): file for file in kit.weight_files()}
     potentials = {}
     for variant, file in files.items():
         arrays = {name: tensor.numpy() for name, tensor in kit.weights(file).items()}
