@@ -72,8 +72,8 @@ def available(name: str = "radial_sum") -> str | None:
 
 def _key(name: str, program: str, flags: list[str]) -> str:
     digest = hashlib.sha256()
-    for source in (f"{name}.cpp", "common.hpp"):
-        digest.update((SOURCES / source).read_bytes())
+    for source in (SOURCES / f"{name}.cpp", *sorted(SOURCES.glob("*.hpp"))):
+        digest.update(source.read_bytes())
     version = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
     digest.update(repr((version, flags, _processor())).encode())
     return digest.hexdigest()[:24]

@@ -1,74 +1,12 @@
 // C = A B + bias or C += A B for tall A and small B of weights, packed beforehand (dense.py), at the speed of the
 // vector units. BLAS libraries fall short of it: by checks and copies for few rows, and where they know only the
 // vectors of another maker's processors.
-#include "common.hpp"
-
-// Rows and vectors of 64 bytes whose sums fit into the registers together with what they are made from.
-#ifdef __AVX512F__
-constexpr int ROWS = 12, VECTORS = 2;
-#else
-constexpr int ROWS = 6, VECTORS = 1;
-#endif
-constexpr index_t CHUNK = 4 * ROWS;  // rows that one thread takes at a time
-
-template <typename T>
-constexpr index_t PANEL = VECTORS * Block<T>::width;
-
-// B has `inner` rows. Its columns are packed in panels, row by row, the last panel filled up with zeros.
-template <typename T>
-struct Problem {
-    index_t inner, columns, add;
-    const T *a, *b, *bias;
-    T* c;
-};
-
-// R rows from `row` on of one panel of C, which begins at `column`.
-template <typename T, int R>
-inline void tile(const Problem<T>& q, index_t row, index_t column) {
-    typedef typename Block<T>::type V;
-    constexpr index_t width = Block<T>::width, panel = PANEL<T>;
-    const T *a = q.a + row * q.inner, *b = q.b + column * q.inner;
-    V sums[R][VECTORS] = {};
-    for (index_t k = 0; k < q.inner; ++k, b += panel) {
-        V right[VECTORS];
-        for (int v = 0; v < VECTORS; ++v) right[v] = *(const V*)(b + v * width);
-#pragma GCC unroll 16
-        for (int r = 0; r < R; ++r) {
-            T left = a[r * q.inner + k];
-            for (int v = 0; v < VECTORS; ++v) sums[r][v] += left * right[v];
-        }
-    }
-    if (column + panel <= q.columns) {
-#pragma GCC unroll 16
-        for (int r = 0; r < R; ++r) {
-            T* c = q.c + (row + r) * q.columns + column;
-            for (int v = 0; v < VECTORS; ++v) {
-                V* place = (V*)(c + v * width);
-                *place = (q.add ? *place : *(const V*)(q.bias + column + v * width)) + sums[r][v];
-            }
-        }
-        return;
-    }
-    for (int r = 0; r < R; ++r) {
-        T* c = q.c + (row + r) * q.columns;
-        for (index_t n = column; n < q.columns; ++n) {
-            index_t k = n - column;
-            c[n] = (q.add ? c[n] : q.bias[n]) + sums[r][k / width][k % width];
-        }
-    }
-}
-
-template <typename T, int R = ROWS>
-inline void tiles(const Problem<T>& q, index_t row, index_t end, index_t column) {
-    for (; row + R <= end; row += R) tile<T, R>(q, row, column);
-    if constexpr (R > 1)
-        if (row < end) tiles<T, R - 1>(q, row, end, column);
-}
+#include "tiles.hpp"
 
 template <typename T>
 void product(index_t rows, index_t inner, index_t columns, index_t add, const T* a, const T* b, const T* bias, T* c,
              index_t threads) {
-    Problem<T> q{inner, columns, add, a, b, bias, c};
+    const Product<T> q(inner, columns, add, a, b, bias, c);
 #pragma omp parallel for num_threads(threads) if (rows > CHUNK)
     for (index_t begin = 0; begin < rows; begin += CHUNK)
         for (index_t column = 0; column < columns; column += PANEL<T>)

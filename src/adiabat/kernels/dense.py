@@ -44,7 +44,7 @@ class Dense:
     def __init__(self, layer: nn.Linear):
         weight = layer.weight.detach()
         self.inputs, self.outputs = layer.in_features, layer.out_features
-        self.weight, self.transposed = _packed(weight.t()), _packed(weight)
+        self.weight, self.transposed = packed(weight.t()), packed(weight)
         self.none = weight.new_zeros(max(self.inputs, self.outputs))
         self.bias = self.none if layer.bias is None else layer.bias.detach().clone()
 
@@ -100,8 +100,8 @@ class Network(Kernel):
         self.layers[0].pull(gradient, made[0])
 
 
-def _packed(matrix: Tensor) -> Tensor:
-    """`[inner, columns]` to `[panels, inner, columns of a panel]`, filled up with zeros."""
+def packed(matrix: Tensor) -> Tensor:
+    """`[inner, columns]` to `[panels, inner, columns of a panel]`, filled up with zeros, as tiles.hpp wants it."""
     size = torch.zeros(1, dtype=torch.int64)
     call("dense", "panel", matrix.dtype, size)
     panel = int(size)
