@@ -14,7 +14,7 @@ from adiabat.errors import CheckpointError
 from adiabat.nn.inner_cutoffs import KINDS
 from adiabat.potential import Referenced
 from adiabat.pretrained.kit import Imported, Kit
-from adiabat.units import BOHR, HARTREE
+from adiabat.units import BOHR, HARTREE, energy_unit
 
 _FUNCTIONS = {"2": "G2", "3": "G4", "9": "G5"}
 _ACTIVATIONS = {
@@ -31,9 +31,9 @@ _ACTIVATIONS = {
 def from_kit(kit: Kit) -> Imported:
     """The kit's short-range network; the program's atomic energies leave reference energies out."""
     length = float(kit.meta["length_unit_in_angstrom"])
-    metric = length == 1.0
-    model = read_n2p2(kit.path, length=length, energy=1.0 if metric else HARTREE)
-    units = ("eV", "Å") if metric else ("Hartree", "Bohr")
+    units = ("eV", "Å") if length == 1.0 else ("Hartree", "Bohr")
+    units = (kit.meta.get("energy_unit", units[0]), kit.meta.get("length_unit", units[1]))
+    model = read_n2p2(kit.path, length=length, energy=energy_unit(units[0]))
     return Imported({"": model}, energy_unit=units[0], length_unit=units[1], offset=True)
 
 

@@ -41,19 +41,21 @@ _PAINN = _COMMON | {
 
 
 def from_kit(kit: Kit) -> Imported:
-    """The kit's SchNet or PaiNN. Its numbers leave the program's energy offsets out."""
+    """The kit's SchNet or PaiNN. Golden kits' numbers leave the program's energy offsets out; original files have them."""
     weights = kit.weights()
     given = kit.meta["elements"]
     rows = weights["representation.embedding.weight"].shape[0]
     # some kits say in words that the table has a row per atomic number
     elements = range(1, rows) if isinstance(given, str) else [number(z) for z in given]
-    unit = "kcal/mol" if "kcal/mol" in kit.meta["units"] else "eV"
+    unit = kit.meta.get("energy_unit") or ("kcal/mol" if "kcal/mol" in kit.meta["units"] else "eV")
     options = kit.meta["hyperparameters"]
     if kit.meta["method"].startswith("painn"):
         model = read_painn(options, weights, elements, dipole="dipole" in kit.meta.get("keys", ()))
     else:
         model = read_schnet(options, weights, elements)
-    return Imported({"": Referenced(model, scale=energy_unit(unit))}, energy_unit=unit)
+    factor = energy_unit(unit)
+    offsets = {z: value * factor for z, value in kit.meta.get("offsets", {}).items() if z in model.elements}
+    return Imported({"": Referenced(model, offsets, factor)}, energy_unit=unit)
 
 
 def read_schnet(options: Mapping[str, object], weights: Mapping[str, Tensor], elements: Iterable[int]) -> SchNet:

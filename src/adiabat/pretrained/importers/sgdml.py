@@ -22,10 +22,11 @@ def from_kit(kit: Kit) -> Imported:
     """The published model, or the variants that the program trained."""
     files = {Path(file).stem.removeprefix("weights").removeprefix("-"): file for file in kit.weight_files()}
     potentials = {}
+    unit = kit.meta.get("energy_unit", "kcal/mol")
     for variant, file in files.items():
         arrays = {name: tensor.numpy() for name, tensor in kit.weights(file).items()}
-        potentials[variant] = from_arrays(arrays, "kcal/mol")
-    return Imported(potentials, "kcal/mol", "Å")
+        potentials[variant] = from_arrays(arrays, unit)
+    return Imported(potentials, unit, "Å")
 
 
 def read_sgdml(path: str | Path, unit: str = "kcal/mol") -> SGDML:

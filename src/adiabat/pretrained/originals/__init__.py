@@ -17,23 +17,24 @@ from types import ModuleType
 from adiabat.errors import CapabilityError, CheckpointError, ConfigError, did_you_mean
 from adiabat.pretrained.importers import importer
 from adiabat.pretrained.kit import Imported, Kit
-from adiabat.pretrained.originals.source import Source
+from adiabat.pretrained.originals.source import Options, Source
 
 # programs in the order in which they are asked; each is a module here
-_PROGRAMS: tuple[str, ...] = ()
+_PROGRAMS: tuple[str, ...] = ("mace", "schnetpack", "sgdml", "n2p2")
 
 
-def read_original(path: str | Path, program: str | None = None) -> Kit:
+def read_original(path: str | Path, program: str | None = None, options: Options | None = None) -> Kit:
     """An original file or folder as a kit in memory.
 
     Args:
         path: what the program wrote.
-        program: one of `_PROGRAMS`, if the file should not be recognized by itself.
+        program: the module here that reads it, if the file should not be recognized by itself.
+        options: units and elements, for programs whose files leave them out.
 
     Raises:
         CheckpointError: the file is damaged, hostile, or of no program that is known.
     """
-    source = Source(Path(path))
+    source = Source(Path(path), options or Options())
     if program is not None:
         if program not in _PROGRAMS:
             raise ConfigError(f"'{program}' is not a program whose files are read.{did_you_mean(program, _PROGRAMS)}")
@@ -49,14 +50,14 @@ def read_original(path: str | Path, program: str | None = None) -> Kit:
     )
 
 
-def import_original(path: str | Path, program: str | None = None) -> Imported:
+def import_original(path: str | Path, program: str | None = None, options: Options | None = None) -> Imported:
     """The potential in an original file, in float64, eV and Å.
 
     Raises:
         CheckpointError: see `read_original`.
         CapabilityError: the program's file is read, but no page for its method exists yet.
     """
-    kit = read_original(path, program)
+    kit = read_original(path, program, options)
     read = importer(kit)
     if read is None:
         raise CapabilityError(f"{path} is a {kit.name} model, a method that adiabat has no page for yet.")

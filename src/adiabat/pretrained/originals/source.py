@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +16,24 @@ from adiabat.pretrained.originals.archives import TorchArchive, checked_zip, is_
 from adiabat.pretrained.originals.builders import BUILDERS
 from adiabat.pretrained.originals.inert import Inert
 from adiabat.pretrained.originals.unpickle import unpickle
+from adiabat.units import energy_unit
 
 FileKind = Literal["folder", "torch", "torchscript", "legacy torch", "npz", "pickle", "json", "text", "binary"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What some programs' files leave out and the user or the catalogue must say.
+
+    Attributes:
+        energy_unit: a name of `adiabat.units.ENERGY`.
+        length_unit: a name of `adiabat.units.LENGTH`.
+        elements: atomic numbers the model was trained on, () for all it has room for.
+    """
+
+    energy_unit: str | None = None
+    length_unit: str | None = None
+    elements: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -26,9 +42,25 @@ class Source:
 
     Attributes:
         path: the file or folder.
+        options: what the file may leave out.
     """
 
     path: Path
+    options: Options = field(default_factory=Options)
+
+    def energy_unit(self, program: str) -> str:
+        """The energy unit of the options, for programs whose files do not say it.
+
+        Raises:
+            CheckpointError: it was not given.
+        """
+        if self.options.energy_unit is None:
+            raise CheckpointError(
+                f"{self.path} does not say its energy unit, which {program} leaves to the data: give --energy-unit,"
+                " such as eV or kcal/mol."
+            )
+        energy_unit(self.options.energy_unit)
+        return self.options.energy_unit
 
     @cached_property
     def kind(self) -> FileKind:
