@@ -12,8 +12,13 @@ _MODULES = {
     "schnet-pyg": "pyg",
     "painn": "schnetpack",
     "mace": "mace",
+    "nequip": "nequip",
+    "sevennet": "sevenn",
     "n2p2": "n2p2",
     "sgdml": "sgdml",
+    "chgnet": "chgnet",
+    "matgl-m3gnet": "matgl",
+    "mattersim": "mattersim",
 }
 # kits whose names start like a supported one but which need a page that is not there yet
 _LATER = ("schnet-fairchem1", "painn-fairchem1", "mace-les", "n2p2-4G")

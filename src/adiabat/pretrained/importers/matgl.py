@@ -1,0 +1,192 @@
+"""matgl (doi:10.1038/s41524-025-01742-y): parameters of its models under the program's names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from adiabat.architectures.equivariant.tensornet import TensorNet, TensorNetConfig
+from adiabat.architectures.invariant.m3gnet import M3GNet, M3GNetConfig
+from adiabat.elements import number
+from adiabat.errors import CheckpointError
+from adiabat.potential import Potential, Referenced
+from adiabat.pretrained.importers import tensornet
+from adiabat.pretrained.kit import Imported, Kit
+
+Names = Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]
+"""Patterns of a parameter's name on the page and what the program calls it."""
+
+# the program numbers a network's layers and activations together
+_LAYERS: Names = (
+    (r"\.values\.(\d+)\.", lambda m: f".layers.{2 * int(m[1])}."),
+    (r"\.gates\.(\d+)\.", lambda m: f".gates.{2 * int(m[1])}."),
+)
+_M3GNET: Names = (
+    (r"^embedding\.table$", "embedding.layer_node_embedding.weight"),
+    (r"^first\.", "embedding.layer_edge_embedding.layers.0."),
+    (r"^three_body\.(\d+)\.gate\.", r"three_body_interactions.\1.update_network_atom.layers.0."),
+    (r"^three_body\.(\d+)\.update\.", r"three_body_interactions.\1.update_network_bond."),
+    (r"^convolutions\.(\d+)\.bonds\.", r"graph_layers.\1.conv.edge_update_func."),
+    (r"^convolutions\.(\d+)\.atoms\.", r"graph_layers.\1.conv.node_update_func."),
+    (r"^convolutions\.(\d+)\.bond_weights\.", r"graph_layers.\1.conv.edge_weight_func."),
+    (r"^convolutions\.(\d+)\.atom_weights\.", r"graph_layers.\1.conv.node_weight_func."),
+    (r"^head\.", "final_layer.gated."),
+    *_LAYERS,
+)
+
+_TENSORNET: Names = (
+    *tensornet.NAMES,
+    (r"^head\.", "final_layer.gated."),
+    (r"^basis\.centers$", "bond_expansion.rbf.centers"),
+    (r"^basis\.widths$", "bond_expansion.rbf.widths"),
+)
+
+
+def from_kit(kit: Kit) -> Imported:
+    """The kit's model, with the program's scale and reference energies."""
+    name = kit.meta["class"]
+    if name not in _READERS:
+        raise CheckpointError(f"matgl's {name} has no page here: those that have are {', '.join(sorted(_READERS))}.")
+    return _READERS[name](kit)
+
+
+def read_m3gnet(options: Mapping[str, Any], weights: Mapping[str, Tensor], order: Sequence[str]) -> M3GNet:
+    """M3GNet in float64, in the program's own units.
+
+    Args:
+        options: arguments of the program's class.
+        weights: state of its M3GNet.
+        order: element symbols in the order of its embedding's rows.
+
+    Raises:
+        CheckpointError: an option that the page does not have; a parameter is missing or has another shape.
+    """
+    known = {
+        "rbf_type": "SphericalBessel",
+        "is_intensive": False,
+        "readout_type": "weighted_atom",
+        "ntargets": 1,
+        "use_smooth": False,
+        "use_phi": False,
+        "include_state": False,
+        "activation_type": "swish",
+        "dim_node_embedding": options["units"],
+        "dim_edge_embedding": options["units"],
+    }
+    check_options(options, known, "M3GNet")
+    config = M3GNetConfig(
+        cutoff=options["cutoff"],
+        three_body_cutoff=options["threebody_cutoff"],
+        channels=options["units"],
+        layers=options["nblocks"],
+        basis=options["max_n"],
+        degrees=options["max_l"],
+        depth=3,
+        radial="bessel",
+    )
+    model = M3GNet(config, map(number, order)).double()
+    fill(model, weights, order, _M3GNET)
+    return model
+
+
+def read_tensornet(options: Mapping[str, Any], weights: Mapping[str, Tensor], order: Sequence[str]) -> TensorNet:
+    """TensorNet in float64, in the program's own units; as `read_m3gnet`."""
+    known = {
+        "is_intensive": False, "readout_type": "weighted_atom", "ntargets": 1, "include_state": False,
+        "activation_type": "swish", "use_warp": None,
+    }  # fmt: skip
+    check_options(options, known, "TensorNet")
+    smooth = options["rbf_type"] == "SphericalBessel"
+    check_options(options, {"use_smooth": True} if smooth else {"rbf_type": "Gaussian"}, "TensorNet")
+    config = TensorNetConfig(
+        cutoff=options["cutoff"],
+        channels=options["units"],
+        layers=options["nblocks"],
+        basis=options["max_n"] if smooth else options["num_rbf"],
+        radial="smooth-bessel" if smooth else "gaussian",
+        damped_basis=False,
+        self_neighbor=False,
+        charge_scale=0.0,
+        group=options["equivariance_invariance_group"],
+        head="gated",
+    )
+    model = TensorNet(config, map(number, order)).double()
+    bare = {name.removeprefix("model."): value.double() for name, value in weights.items()}
+    # exp(−width (r − c)²)
+    bare["bond_expansion.rbf.widths"] = torch.full((config.basis,), (2 * options["width"]) ** -0.5)
+    fill(model, tensornet.in_layout(bare, parts_last=True), order, _TENSORNET)
+    return model
+
+
+def check_options(options: Mapping[str, Any], known: Mapping[str, Any], page: str) -> None:
+    """Raises CheckpointError if an option differs from what a page has; absent ones are the program's defaults."""
+    for name, value in known.items():
+        if options.get(name, value) != value:
+            raise CheckpointError(
+                f"{name} {options[name]!r} is not an option of the page {page}, which has {value!r} alone."
+            )
+
+
+def referenced(
+    model: Potential, weights: Mapping[str, Tensor], order: Sequence[str], mean: float = 0.0, std: float = 1.0
+) -> Referenced:
+    """The model times the program's data_std, plus its reference energies; CheckpointError if there is a mean."""
+    mean, std = (float(weights.get(name, value)) for name, value in (("data_mean", mean), ("data_std", std)))
+    if mean != 0.0:
+        raise CheckpointError(
+            f"data_mean is {mean} eV once a structure, whatever its size, where the page has reference energies of"
+            " atoms alone: shift the model's element_refs instead."
+        )
+    offsets = weights.get("element_refs.property_offset")
+    values = [0.0] * len(order) if offsets is None else offsets.double().tolist()
+    return Referenced(model, {number(z): e for z, e in zip(order, values, strict=True)}, std)
+
+
+def fill(model: Potential, weights: Mapping[str, Tensor], order: Sequence[str], names: Names) -> None:
+    """Copies a program's tensors, with or without the prefix `model.`, into the page's under a table of names.
+
+    Tensors with a row for each element (`embedding.table`, `scales`) have them in the order of `order`.
+
+    Raises:
+        CheckpointError: a parameter is missing or has another shape.
+    """
+    arrays = {}
+    rows = [list(map(number, order)).index(z) for z in model.elements]
+    for own, tensor in model.state_dict().items():
+        theirs = own
+        for pattern, replacement in names:
+            theirs = re.sub(pattern, replacement, theirs)
+        value = weights.get(f"model.{theirs}", weights.get(theirs))
+        if value is None:
+            raise CheckpointError(
+                f"the weights have no '{theirs}', which {own} needs: is it a {type(model).__name__} of this program?"
+            )
+        value = value.double()[rows] if own in ("embedding.table", "scales") else value.double()
+        if value.shape != tensor.shape:
+            raise CheckpointError(
+                f"'{theirs}' has shape {tuple(value.shape)} where {tuple(tensor.shape)} is needed:"
+                " the options do not fit the weights."
+            )
+        arrays[own] = value
+    with torch.no_grad():
+        model.load_state_dict(arrays)
+
+
+def _m3gnet(kit: Kit) -> Imported:
+    order, weights = kit.meta["element_order"], kit.weights()
+    model = read_m3gnet(kit.meta["hyperparameters"], weights, order)
+    return Imported({"": referenced(model, weights, order)})
+
+
+def _tensornet(kit: Kit) -> Imported:
+    order, weights = kit.meta["element_order"], kit.weights()
+    model = read_tensornet(kit.meta["hyperparameters"], weights, order)
+    return Imported({"": referenced(model, weights, order)})
+
+
+# class in the program -> what reads a kit of it
+_READERS: Mapping[str, Callable[[Kit], Imported]] = {"TensorNet": _tensornet, "M3GNet": _m3gnet}
