@@ -103,6 +103,14 @@ METHODS = {
             {"schedule": {"kind": "cosine"}},
         ),
         Method(
+            "tensornet",
+            _WING + "equivariant.tensornet",
+            "TensorNet",
+            "Message passing of 3×3 matrices",
+            "10.48550/arXiv.2306.06482",
+            {"schedule": {"kind": "cosine"}},
+        ),
+        Method(
             "sgdml",
             _WING + "kernel.sgdml",
             "SGDML",

@@ -16,6 +16,8 @@ _MODULES = {
     "sevennet": "sevenn",
     "n2p2": "n2p2",
     "sgdml": "sgdml",
+    "tensornet": "torchmdnet",
+    "matgl-tensornet": "matgl",
     "chgnet": "chgnet",
     "matgl-m3gnet": "matgl",
     "mattersim": "mattersim",

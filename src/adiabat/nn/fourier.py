@@ -1,0 +1,24 @@
+"""Angular bases of trained frequency."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class FourierBasis(nn.Module):
+    """1/√(2π), sin(k θ)/√π and cos(k θ)/√π for k = 1..order, at first (CHGNet, doi:10.1038/s42256-023-00716-3).
+
+    Args:
+        order: number of frequencies k, which are trained.
+    """
+
+    def __init__(self, order: int):
+        super().__init__()
+        self.frequencies = nn.Parameter(torch.arange(1, order + 1, dtype=torch.get_default_dtype()))
+
+    def forward(self, angles: Tensor) -> Tensor:
+        """`[...]` radians to `[..., 2 · order + 1]`: the constant, all sines, all cosines."""
+        phases = angles[..., None] * self.frequencies
+        constant = torch.full_like(angles[..., None], math.sqrt(0.5))
+        return torch.cat((constant, torch.sin(phases), torch.cos(phases)), dim=-1) / math.sqrt(math.pi)

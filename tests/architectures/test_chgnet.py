@@ -1,0 +1,131 @@
+"""CHGNet through the battery, beside the published program, and what its options do."""
+
+import pytest
+import torch
+
+from adiabat.architectures import method
+from adiabat.architectures.invariant.chgnet import CHGNet, CHGNetConfig
+from adiabat.errors import CheckpointError, ConfigError, GeometryError
+from adiabat.evaluate import derive, evaluate
+from adiabat.geometry import Graph, System
+from adiabat.pretrained.importers.chgnet import from_kit, read_chgnet
+from adiabat.pretrained.kit import Kit
+from adiabat.testing.battery import run_battery
+from adiabat.testing.parity import parity
+
+TINY = {"channels": 8, "layers": 3, "basis": 5, "angular": 2, "power": 5, "hidden": 8, "head": (8,)}
+SMALL = CHGNetConfig(cutoff=4.5, bond_cutoff=3.0, **TINY)
+WATER = System.from_arrays([[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]], [8, 1, 1])
+HYDROGEN = System.from_arrays([[0, 0, 0], [0.74, 0, 0]], [1, 1])
+
+
+@pytest.mark.parametrize("skip", [("NVE", "FIT"), pytest.param((), marks=pytest.mark.slow)])
+def test_battery(shared, skip):
+    torch.manual_seed(1)
+    report = run_battery(CHGNet(SMALL, [1, 6, 8]), kits=[shared / "golden" / "chgnet-random"], skip=skip)
+    assert report.passed, report.text()
+    assert report["REF"].passed
+
+
+@pytest.mark.parametrize("name", ["chgnet-0.3.0", "chgnet-random"])
+def test_parity(shared, name):
+    kit = Kit(shared / "golden" / name)
+    report = parity(kit)
+    assert report.status == "equal", report
+    assert report.worst < 1e-12
+    wanted = {"energy", "forces", "atomic_energies", "stress", "virial", "magnetic_moments"}
+    assert wanted == {d.quantity for d in report.deviations}
+    model = from_kit(kit).potentials[""].model
+    atoms = kit.structures()["acetamide"]
+    before = model.features(Graph.build(System.from_ase(atoms), model.cutoff))[1]
+    descriptor = torch.as_tensor(kit.outputs()["acetamide/descriptor"])
+    torch.testing.assert_close(before.detach(), descriptor, rtol=1e-10, atol=1e-10)
+
+
+def test_importer_names_faults(shared):
+    kit = Kit(shared / "golden" / "chgnet-random")
+    options, weights = kit.meta["hyperparameters"], kit.weights()
+    with pytest.raises(CheckpointError, match="do not belong together"):
+        read_chgnet(options | {"num_radial": 7}, weights)
+    with pytest.raises(CheckpointError, match="gMLP_norm 'batch'"):
+        read_chgnet(options | {"gMLP_norm": "batch"}, weights)
+    with pytest.raises(CheckpointError, match=r"widths \[8, 16\]"):
+        read_chgnet(options | {"bond_fea_dim": 8}, weights)
+    weights.pop("bond_conv_layers.1.twoBody_bond.mlp_gate.layers.3.weight")
+    with pytest.raises(CheckpointError, match=r"mlp_gate\.layers\.3.*CHGNet of this program"):
+        read_chgnet(options, weights)
+
+
+def test_defaults_are_the_published_model(shared):
+    published = from_kit(Kit(shared / "golden" / "chgnet-0.3.0")).potentials[""].model
+    assert published.config == CHGNetConfig()
+    assert published.elements == tuple(range(1, 95))
+    assert method("chgnet").paper == "10.1038/s42256-023-00716-3"
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_every_parameter_is_trained(bias):
+    torch.manual_seed(4)
+    model = CHGNet(SMALL.model_copy(update={"bias": bias}), [1, 8])
+    want = ("energy", "forces", "magnetic_moments")
+    found = evaluate(model, Graph.build(WATER, 4.5), want, create_graph=True)
+    (found.energy.sum() + found.forces.square().sum() + found.magnetic_moments.square().sum()).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert float(parameter.grad.abs().max()) > 0, name
+
+
+def test_a_batch_with_and_without_angles():
+    torch.manual_seed(5)
+    model = CHGNet(SMALL.model_copy(update={"bias": True}), [1, 8])
+    for bond in model.bonds:
+        torch.nn.init.normal_(bond.outward.bias)
+    atom = System.from_arrays([[0, 0, 1]], [8])
+    systems = [WATER, HYDROGEN, atom]
+    want = ("energy", "magnetic_moments")
+    alone = [evaluate(model, Graph.build(system, 4.5), want) for system in systems]
+    batch = evaluate(model, Graph.build(System.batch(systems), 4.5), want)
+    torch.testing.assert_close(batch.energy, torch.cat([one.energy for one in alone]))
+    torch.testing.assert_close(batch.magnetic_moments, torch.cat([one.magnetic_moments for one in alone]))
+    assert float(batch.magnetic_moments.min()) >= 0
+
+
+def test_angles_matter_and_end_at_the_bond_cutoff():
+    torch.manual_seed(6)
+    model = CHGNet(SMALL, [1, 8])
+
+    def energy(length, angle):
+        turned = [length * torch.tensor(angle).cos(), length * torch.tensor(angle).sin(), 0.0]
+        system = System.from_arrays([[0, 0, 0], [1.0, 0, 0], turned], [8, 1, 1])
+        graph = Graph.build(system, 4.5)
+        # the same distances without the angle: only pairs with the center are listed
+        keep = (graph.pairs == 0).any(dim=0)
+        return float(evaluate(model, graph.replace(pairs=graph.pairs[:, keep], shifts=graph.shifts[keep])).energy)
+
+    assert abs(energy(2.0, 1.0) - energy(2.0, 2.0)) > 1e-5
+    assert abs(energy(3.1, 1.0) - energy(3.1, 2.0)) < 1e-12
+    assert abs(energy(3.0 - 1e-4, 1.0) - energy(3.0 - 1e-4, 2.0)) < 1e-9
+
+
+def test_bonds_need_both_directions():
+    graph = Graph.build(WATER, 4.5)
+    one = graph.replace(pairs=graph.pairs[:, :1], shifts=graph.shifts[:1])
+    with pytest.raises(GeometryError, match="lacks its reverse"):
+        derive(CHGNet(SMALL, [1, 8]), one, ("energy",))
+
+
+def test_straight_bonds_have_finite_forces():
+    torch.manual_seed(7)
+    row = System.from_arrays([[0, 0, 0], [1.2, 0, 0], [2.4, 0, 0]], [8, 8, 1])
+    forces = evaluate(CHGNet(SMALL, [1, 8]), Graph.build(row, 4.5)).forces
+    assert forces.isfinite().all()
+
+
+def test_options_are_checked():
+    with pytest.raises(ConfigError, match="Did you mean 'channels'"):
+        CHGNetConfig.parse({"chanels": 3})
+    for wrong in ({"cutoff": -1.0}, {"layers": 1}, {"bond_cutoff": 0.0}, {"power": 0}):
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            CHGNetConfig.parse(wrong)
+    with pytest.raises(ConfigError, match=r"bond_cutoff 5\.0 Å is beyond cutoff 4\.5 Å"):
+        CHGNet(CHGNetConfig(cutoff=4.5, bond_cutoff=5.0), [1])
