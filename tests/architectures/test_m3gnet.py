@@ -8,7 +8,7 @@ from adiabat.architectures.invariant.m3gnet import M3GNet, M3GNetConfig
 from adiabat.errors import CheckpointError, ConfigError
 from adiabat.evaluate import evaluate
 from adiabat.geometry import Graph, System
-from adiabat.nn.gated_networks import GatedMLP
+from adiabat.nn.gated_mlp import GatedMLP
 from adiabat.pretrained.importers.matgl import read_m3gnet
 from adiabat.pretrained.importers.mattersim import read_m3gnet as read_mattersim
 from adiabat.pretrained.kit import Kit

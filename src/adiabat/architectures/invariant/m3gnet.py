@@ -38,7 +38,7 @@ from adiabat.geometry import Graph
 from adiabat.nn.angular_sums import LegendreSum
 from adiabat.nn.cutoffs import PolynomialCutoff
 from adiabat.nn.embedding import ElementEmbedding
-from adiabat.nn.gated_networks import GatedMLP
+from adiabat.nn.gated_mlp import GatedMLP
 from adiabat.nn.mlp import dense
 from adiabat.nn.spherical_bessel import SmoothBesselBasis, SphericalBesselBasis
 from adiabat.potential import ArchitectureConfig, AtomicPotential
