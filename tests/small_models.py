@@ -4,10 +4,12 @@ import numpy as np
 import torch
 
 from adiabat.architectures.equivariant.mace import MACE, MACEConfig
+from adiabat.architectures.equivariant.nequip import NequIP, NequIPConfig
 from adiabat.architectures.equivariant.painn import PaiNN, PaiNNConfig
 from adiabat.architectures.invariant.chgnet import CHGNet, CHGNetConfig
 from adiabat.architectures.invariant.m3gnet import M3GNet, M3GNetConfig
 from adiabat.architectures.equivariant.tensornet import TensorNet, TensorNetConfig
+from adiabat.architectures.invariant.megnet import MEGNet, MEGNetConfig
 from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
 from adiabat.architectures.local.bpnn import BPNN, BPNNConfig
 from adiabat.descriptors.symmetry_functions import Recipe
@@ -17,13 +19,17 @@ ELEMENTS = [1, 8]
 SMALL_MACE = {"hidden_irreps": "4x0e+4x1o", "l_max": 1, "correlation": 2, "radial_network": (8,), "cutoff": 3.0}
 SMALL_M3GNET = {"cutoff": 3.0, "three_body_cutoff": 2.5, "channels": 6, "layers": 1, "depth": 1, "basis": 2}
 SMALL_CHGNET = {"channels": 8, "layers": 3, "basis": 5, "angular": 2, "hidden": 6, "head": (8,), "cutoff": 3.0}
+SMALL_MEGNET = {"cutoff": 3.0, "basis": 6, "channels": 6, "layers": 1, "encoder": (), "hidden": (6,), "head": (4,)}
+SMALL_NEQUIP = {"cutoff": 3.0, "layers": 2, "hidden_irreps": "4x0e+2x1o", "l_max": 1, "radial_network": (8,)}
 MODELS = {
     "bpnn": lambda: BPNN(BPNNConfig(cutoff=3.0, hidden=(4,), activations=("tanh",), recipe=Recipe()), ELEMENTS),
     "schnet": lambda: SchNet(SchNetConfig(cutoff=3.0, channels=8, layers=1, basis=5), ELEMENTS),
     "m3gnet": lambda: M3GNet(M3GNetConfig(**SMALL_M3GNET), ELEMENTS),
     "chgnet": lambda: CHGNet(CHGNetConfig(**SMALL_CHGNET, bond_cutoff=2.5), ELEMENTS),
+    "megnet": lambda: MEGNet(MEGNetConfig(**SMALL_MEGNET), ELEMENTS),
     "painn": lambda: PaiNN(PaiNNConfig(cutoff=3.0, channels=8, layers=2, basis=5), ELEMENTS),
     "tensornet": lambda: TensorNet(TensorNetConfig(cutoff=3.0, channels=8, layers=1, basis=6), ELEMENTS),
+    "nequip": lambda: NequIP(NequIPConfig(**SMALL_NEQUIP), ELEMENTS),
     "mace": lambda: MACE(MACEConfig(**SMALL_MACE), ELEMENTS),
     "mace-nonlinear": lambda: MACE(
         MACEConfig(**SMALL_MACE | {"interaction": "nonlinear", "repulsion": True, "distance_transform": "agnesi"}),

@@ -78,6 +78,7 @@ class Potential(nn.Module):
         feels: which parts of an Environment enter the model; any other is refused.
         is_frozen: True for what `frozen` returns.
         radial: True if something costly depends on distances alone, so that `prepare` makes `halves`.
+        mirrored: False for models whose energy may differ between mirror images.
         precompute: True if a fit may compute `features` once a frame and step with `predict_from` alone.
     """
 
@@ -88,6 +89,7 @@ class Potential(nn.Module):
     precompute: ClassVar[bool] = False
     is_frozen = False
     radial = False
+    mirrored = True
 
     def __init__(self, config: Settings, elements: Iterable[int], cutoff: float):
         super().__init__()
@@ -238,6 +240,10 @@ class Referenced(Potential):
         return self.model.precompute
 
     @property
+    def mirrored(self) -> bool:  # type: ignore[override]
+        return self.model.mirrored
+
+    @property
     def dtype(self) -> torch.dtype:
         return self.model.dtype
 
@@ -301,6 +307,10 @@ class Sum(Potential):
     @property
     def local(self) -> bool:  # type: ignore[override]
         return all(t.local for t in self.terms)  # type: ignore[union-attr]
+
+    @property
+    def mirrored(self) -> bool:  # type: ignore[override]
+        return all(t.mirrored for t in self.terms)  # type: ignore[union-attr]
 
     def adapt(self, graphs: Sequence[Graph]) -> None:
         for term in self.terms:

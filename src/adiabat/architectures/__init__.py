@@ -79,6 +79,14 @@ METHODS = {
             {"optimizer": {"rate": 0.002}, "schedule": {"kind": "cosine"}},
         ),
         Method(
+            "megnet",
+            _WING + "invariant.megnet",
+            "MEGNet",
+            "Formation energies of crystals, no potential for dynamics",
+            "10.1021/acs.chemmater.9b01294",
+            {"optimizer": {"rate": 0.002}, "schedule": {"kind": "cosine"}},
+        ),
+        Method(
             "painn",
             _WING + "equivariant.painn",
             "PaiNN",

@@ -52,6 +52,11 @@ class Table:
         parts = self.coefficients.split(channels, dim=2)
         return tuple(Table(part.contiguous(), self.start, self.stop, self.error) for part in parts)
 
+    def narrow(self, start: int, length: int) -> Table:
+        """Some of the channels."""
+        part = self.coefficients.narrow(2, start, length).contiguous()
+        return Table(part, self.start, self.stop, self.error)
+
     def refined(self, intervals: int) -> Tensor:
         """The same function's coefficients in a whole multiple of intervals `[intervals, 4, channels]`."""
         factor = intervals // self.intervals
@@ -71,7 +76,11 @@ class Table:
 
 @torch.no_grad()
 def tabulate(
-    function: Callable[[Tensor], Tensor], stop: float, start: float = MIN_DISTANCE, tolerance: float = TOLERANCE
+    function: Callable[[Tensor], Tensor],
+    stop: float,
+    start: float = MIN_DISTANCE,
+    tolerance: float = TOLERANCE,
+    kink: float | None = None,
 ) -> Table:
     """The coarsest table of a smooth function within a tolerance of its values and slopes.
 
@@ -80,14 +89,24 @@ def tabulate(
         stop: Å, upper end.
         start: Å, lower end.
         tolerance: largest error allowed, over the function's largest value and slope.
+        kink: Å, a place where the second derivative jumps; it becomes a knot, the start moving up a little for it.
 
     Raises:
         CapabilityError: no table of up to 8192 intervals is near enough.
     """
-    intervals, error = FIRST, float("inf")
+    intervals, error, first = FIRST, float("inf"), FIRST
+    if kink is not None:
+        # steps of the same length on both sides, as few as make a table of the first size
+        after = max(1, round(FIRST * (stop - kink) / (stop - start)))
+        first = after + int((kink - start) * after / (stop - kink))
+        start, intervals = kink - (first - after) * (stop - kink) / after, first
     while intervals <= LAST:
         step = (stop - start) / intervals
-        table = Table(_spline(function, start, stop, intervals), start, stop)
+        parts = [(start, stop, intervals)]
+        if kink is not None:
+            before = intervals - after * intervals // first
+            parts = [(start, kink, before), (kink, stop, intervals - before)]
+        table = Table(torch.cat([_spline(function, *part) for part in parts]), start, stop)
         # three places in every interval, none of them a knot
         places = start + step * (torch.arange(3 * intervals, dtype=torch.float64) / 3 + 1 / 6)
         error = max(_difference(table(places), function(places)), _difference(*_slopes(table, function, places)))

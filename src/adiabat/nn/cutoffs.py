@@ -32,6 +32,28 @@ class PolynomialCutoff(nn.Module):
         return polynomial_envelope(distances / self.cutoff, self.power)
 
 
+class XPLORCutoff(nn.Module):
+    """1 up to r_on, then (r_c² − r²)² (r_c² + 2r² − 3r_on²) / (r_c² − r_on²)³, 0 from r_c on.
+
+    X-PLOR's switching function, as in SevenNet (doi:10.1021/acs.jctc.4c00190); its second derivative jumps at r_on
+    and at r_c.
+
+    Args:
+        cutoff: r_c, Å.
+        onset: r_on, Å, below the cutoff.
+    """
+
+    def __init__(self, cutoff: float, onset: float):
+        super().__init__()
+        self.cutoff = cutoff
+        self.onset = onset
+
+    def forward(self, distances: Tensor) -> Tensor:
+        """`[...]` Å to `[...]`."""
+        stop, start, square = self.cutoff**2, self.onset**2, distances.clamp(self.onset, self.cutoff).square()
+        return (stop - square) ** 2 * (stop + 2 * square - 3 * start) / (stop - start) ** 3
+
+
 def polynomial_envelope(u: Tensor, power: int) -> Tensor:
     """The polynomial cutoff of a reduced distance u = r/r_c; r_c may differ from pair to pair."""
     p = float(power)

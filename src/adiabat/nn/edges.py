@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from adiabat.geometry import Graph, Halves
 from adiabat.geometry.neighborhood import Neighborhood, PairList
 from adiabat.kernels.pairs import PairIndex
+from adiabat.kernels.tables import Table, tabulate
 from adiabat.nn.tensor_product import NeighborTensorProduct
 
 
@@ -98,6 +99,15 @@ class EdgeFeatures(nn.Module):
         exact = copy.deepcopy(self).double()
         numbers, ends = torch.tensor([center, neighbor]), torch.tensor([[0], [1]])
         return lambda r: exact.radial(r, numbers, ends.expand(2, len(r)))[0]
+
+    def tables(
+        self, network: nn.Module, elements: Sequence[int], cutoff: float, kink: float | None = None
+    ) -> list[Table]:
+        """A network of the radial basis as tables up to `cutoff` (Å), one for each pair of elements that differs."""
+        exact = copy.deepcopy(network).double()
+        kinds = [(z, y) for z in elements for y in elements] if self.transform is not None else [(elements[0],) * 2]
+        bases = [self.of_elements(*kind) for kind in kinds]
+        return [tabulate(lambda r, basis=basis: exact(basis(r)), cutoff, kink=kink) for basis in bases]
 
 
 def convolve(

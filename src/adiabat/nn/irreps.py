@@ -139,6 +139,7 @@ class Irreps:
 
 
 SCALAR = Irrep(0, 1)
+PSEUDOSCALAR = Irrep(0, -1)
 
 
 def flatten(blocks: list[Tensor]) -> Tensor:

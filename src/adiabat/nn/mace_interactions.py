@@ -63,10 +63,7 @@ class Interaction(nn.Module):
 
     def freeze(self, edges: EdgeFeatures, elements: Sequence[int], cutoff: float) -> None:
         """Fixes the radial network as tables, one for each pair of elements if the radial basis differs."""
-        network = copy.deepcopy(self.radial).double()
-        kinds = [(z, y) for z in elements for y in elements] if edges.transform is not None else [(elements[0],) * 2]
-        bases = [edges.of_elements(*kind) for kind in kinds]
-        self.convolution.freeze([tabulate(lambda r, basis=basis: network(basis(r)), cutoff) for basis in bases])
+        self.convolution.freeze(edges.tables(self.radial, elements, cutoff))
 
     def forward(self, features: Sequence[Tensor], edges: Edges) -> tuple[list[Tensor], list[Tensor] | None]:
         """The message and what is added to the product of it, or None."""

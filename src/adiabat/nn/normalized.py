@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from adiabat.nn.irreps import SCALAR, Irreps
+from adiabat.nn.irreps import PSEUDOSCALAR, SCALAR, Irreps
 
 # ⟨f(z)²⟩^(−½) for normal z. e3nn estimates them from one fixed sample of 10⁶ numbers; published weights were trained
 # with these values, which are within 2e-3 of the exact ones.
 SILU_FACTOR = 1.6791767923989418
 LOGISTIC_FACTOR = 1.8467055342154763
+TANH_FACTOR = 1.5937334472592695
 
 
 def silu(x: Tensor) -> Tensor:
@@ -25,6 +27,11 @@ def silu(x: Tensor) -> Tensor:
 def logistic(x: Tensor) -> Tensor:
     """Logistic function with unit second moment for normal x."""
     return LOGISTIC_FACTOR * torch.sigmoid(x)
+
+
+def tanh(x: Tensor) -> Tensor:
+    """tanh with unit second moment for normal x."""
+    return TANH_FACTOR * torch.tanh(x)
 
 
 class NormalizedMLP(nn.Module):
@@ -77,24 +84,34 @@ class DeepReadout(nn.Module):
 
 
 class Gate(nn.Module):
-    """Normalized SiLU of scalars; all other irreps are multiplied by the normalized logistic of scalars of their own.
+    """Normalized SiLU of scalars; all other irreps are multiplied by a normalized function of scalars of their own.
 
     Args:
         irreps_out: what comes out, scalars (0e) first.
+        gates: function of the scalars that multiply, "logistic" (MACE) or "silu" (NequIP).
+        odd: what happens to pseudoscalars (0o): "gated" like the rest, or their normalized "tanh".
 
     Attributes:
         irreps_in: what must come in: `irreps_out` with one more scalar for each gated channel.
     """
 
-    def __init__(self, irreps_out: Irreps):
+    def __init__(
+        self,
+        irreps_out: Irreps,
+        gates: Literal["logistic", "silu"] = "logistic",
+        odd: Literal["gated", "tanh"] = "gated",
+    ):
         super().__init__()
         self.irreps_out = irreps_out
-        self.scalars = irreps_out.count(SCALAR)
-        self.gates = [m for m, ir in irreps_out if ir != SCALAR]
-        rest = tuple(term for term in irreps_out if term[1] != SCALAR)
-        self.irreps_in = Irreps(((self.scalars + sum(self.gates), SCALAR), *rest))
+        self.function = silu if gates == "silu" else logistic
+        self.plain = (SCALAR, PSEUDOSCALAR) if odd == "tanh" else (SCALAR,)
+        self.sizes = [irreps_out.count(SCALAR), *(m for m, ir in irreps_out if ir not in self.plain)]
+        self.irreps_in = Irreps(((sum(self.sizes), SCALAR), *irreps_out.terms[1:]))
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """`[atoms, 2l+1, multiplicity]` of each irrep of `irreps_in` to the same of `irreps_out`."""
-        scalars, *gates = features[0].split([self.scalars, *self.gates], dim=-1)
-        return [silu(scalars), *(x * logistic(g) for x, g in zip(features[1:], gates, strict=True))]
+        scalars, *gates = features[0].split(self.sizes, dim=-1)
+        made, free = [silu(scalars)], iter(gates)
+        for x, (_, ir) in zip(features[1:], self.irreps_out.terms[1:], strict=True):
+            made.append(tanh(x) if ir in self.plain else x * self.function(next(free)))
+        return made

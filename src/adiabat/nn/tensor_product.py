@@ -14,7 +14,7 @@ from adiabat.kernels.pairs import PairIndex
 from adiabat.kernels.tables import Table
 from adiabat.nn.clebsch_gordan import coupling
 from adiabat.nn.constants import ConstantModule
-from adiabat.nn.irreps import Irreps
+from adiabat.nn.irreps import Irrep, Irreps
 
 
 class NeighborTensorProduct(ConstantModule):
@@ -35,6 +35,7 @@ class NeighborTensorProduct(ConstantModule):
         edges = irreps_edge.slices()
         blocks: list[np.ndarray] = []
         terms = []
+        self.coupled: list[tuple[Irrep, Irrep, Irrep]] = []  # feature, harmonic and output of each path
         self.paths: list[list[tuple[int, int]]] = []  # for each l₃: which feature, how many columns of the couplings
         for _, out in irreps_out:
             own: list[tuple[int, int]] = []
@@ -45,6 +46,7 @@ class NeighborTensorProduct(ConstantModule):
                     table = np.zeros((irreps_edge.dim, left.dim * out.dim))
                     table[place] = coupling(left.l, right.l, out.l).transpose(1, 0, 2).reshape(right.dim, -1)
                     own.append((source, table.shape[1]))
+                    self.coupled.append((left, right, out))
                     blocks.append(table)
             if own:
                 self.paths.append(own)

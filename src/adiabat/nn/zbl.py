@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -9,36 +11,59 @@ from adiabat.elements import COVALENT_RADII
 from adiabat.nn.constants import ConstantModule
 from adiabat.nn.cutoffs import polynomial_envelope
 
-# rounded as in mace-torch, whose numbers are to be reproduced
-_COULOMB = 14.3996  # eV Å
-_BOHR = 0.529  # Å
-_SCREENING = ((0.1818, 3.2), (0.5099, 0.9423), (0.2802, 0.4028), (0.02817, 0.2016))
+
+@dataclass(frozen=True)
+class Rounding:
+    """The universal potential's constants as a program rounds them; its numbers are to be reproduced.
+
+    Attributes:
+        coulomb: e²/4πε₀, eV Å.
+        length: a (Z_i^p + Z_j^p), Å.
+        power: p.
+        screening: factors and rates of the exponentials of r/a.
+    """
+
+    coulomb: float
+    length: float
+    power: float
+    screening: tuple[tuple[float, float], ...]
+
+
+MACE = Rounding(14.3996, 0.4543 * 0.529, 0.3, ((0.1818, 3.2), (0.5099, 0.9423), (0.2802, 0.4028), (0.02817, 0.2016)))
+LAMMPS = Rounding(
+    14.399645,
+    0.46850,
+    0.23,
+    ((0.02817, 0.20162), (0.28022, 0.40290), (0.50986, 0.94229), (0.18175, 3.19980)),
+)
 
 
 class ZBLRepulsion(ConstantModule):
-    """½ Σ_j 14.3996 Z_i Z_j / r φ(r / a) f(r), the universal potential of Ziegler, Biersack and Littmark (1985).
+    """½ Σ_j k Z_i Z_j / r φ(r / a) f(r), the universal potential of Ziegler, Biersack and Littmark (1985).
 
-    a = 0.4543 · 0.529 Å / (Z_i^0.3 + Z_j^0.3); f is the polynomial cutoff at the sum of the covalent radii, so that
-    the term touches only pairs closer than a bond.
+    f is the polynomial cutoff, by default at the sum of the covalent radii, so that the term touches only pairs that
+    are closer than a bond.
 
     Args:
         power: p of the polynomial cutoff.
+        cutoff: of all pairs, Å; None for the sum of the covalent radii.
+        rounding: k, a and φ.
     """
 
     radii: Tensor
 
-    def __init__(self, power: int = 5):
+    def __init__(self, power: int = 5, cutoff: float | None = None, rounding: Rounding = MACE):
         super().__init__()
-        self.power = power
+        self.power, self.cutoff, self.rounding = power, cutoff, rounding
         self.register_constant("radii", COVALENT_RADII)
 
     def forward(self, distances: Tensor, numbers: Tensor, pairs: Tensor) -> Tensor:
         """Energy of each atom `[atoms]`, eV, from distances `[pairs]`, Å, atomic numbers and `pairs [2, pairs]`."""
-        centers, neighbors = pairs
+        own, (centers, neighbors) = self.rounding, pairs
         zi, zj = numbers[centers].to(distances.dtype), numbers[neighbors].to(distances.dtype)
-        reduced = distances * (zi**0.3 + zj**0.3) / (0.4543 * _BOHR)
-        screening = sum((c * torch.exp(-b * reduced) for c, b in _SCREENING), torch.zeros_like(reduced))
-        reach = self.radii[numbers[centers]] + self.radii[numbers[neighbors]]
-        energy = 0.5 * _COULOMB * zi * zj / distances * screening
+        reduced = distances * (zi**own.power + zj**own.power) / own.length
+        screening = sum((c * torch.exp(-b * reduced) for c, b in own.screening), torch.zeros_like(reduced))
+        reach = self.cutoff or self.radii[numbers[centers]] + self.radii[numbers[neighbors]]
+        energy = 0.5 * own.coulomb * zi * zj / distances * screening
         energy = energy * polynomial_envelope(distances / reach, self.power)
         return distances.new_zeros(numbers.shape[0]).index_add(0, centers, energy)

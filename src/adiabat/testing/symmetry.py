@@ -23,18 +23,23 @@ def check_inv(potential: Potential, structures: Mapping[str, System]) -> CheckRe
     """Energy stays (1e-10 relative) and forces, stress and dipole turn along (1e-8) under random motions.
 
     Each structure is translated, rotated, reflected, and its atoms are permuted. Differences are relative to the
-    largest magnitude, at least 1 eV, eV/Å or eV/Å³. Atoms of a global model are not permuted: its order is fixed.
+    largest magnitude, at least 1 eV, eV/Å or eV/Å³. Atoms of a global model are not permuted: its order is fixed;
+    models that say so (`mirrored`) are not reflected.
     """
     measures: list[Measure] = []
     notes = [] if potential.local else ["permutations left out: a global model's atoms have a fixed order"]
+    notes += (
+        [] if potential.mirrored else ["reflection left out: the model may tell mirror images apart, and says so"]
+    )
     for name, system in structures.items():
         before = predict(potential, system, wants(potential, system))
         rotation = _rotation(seed=3)
         motions: dict[str, tuple[Tensor, Tensor | None]] = {
             "translation": (torch.eye(3, dtype=torch.float64), None),
             "rotation": (rotation, None),
-            "reflection": (-rotation @ _rotation(seed=11), None),
         }
+        if potential.mirrored:
+            motions["reflection"] = (-rotation @ _rotation(seed=11), None)
         if potential.local:
             order = torch.randperm(system.atoms, generator=torch.Generator().manual_seed(5))
             motions["permutation"] = (torch.eye(3, dtype=torch.float64), order)

@@ -20,6 +20,7 @@ _MODULES = {
     "matgl-tensornet": "matgl",
     "chgnet": "chgnet",
     "matgl-m3gnet": "matgl",
+    "matgl-megnet": "matgl",
     "mattersim": "mattersim",
 }
 # kits whose names start like a supported one but which need a page that is not there yet
