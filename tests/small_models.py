@@ -6,9 +6,9 @@ import torch
 from adiabat.architectures.equivariant.mace import MACE, MACEConfig
 from adiabat.architectures.equivariant.nequip import NequIP, NequIPConfig
 from adiabat.architectures.equivariant.painn import PaiNN, PaiNNConfig
+from adiabat.architectures.equivariant.tensornet import TensorNet, TensorNetConfig
 from adiabat.architectures.invariant.chgnet import CHGNet, CHGNetConfig
 from adiabat.architectures.invariant.m3gnet import M3GNet, M3GNetConfig
-from adiabat.architectures.equivariant.tensornet import TensorNet, TensorNetConfig
 from adiabat.architectures.invariant.megnet import MEGNet, MEGNetConfig
 from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
 from adiabat.architectures.local.bpnn import BPNN, BPNNConfig

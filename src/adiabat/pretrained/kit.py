@@ -122,12 +122,14 @@ class Imported:
         length_unit: the kit's length unit, a name of `adiabat.units.LENGTH`, for forces and stress
             (kit positions are always Å).
         offset: True if the kit's atomic energies leave out the per-element reference energies.
+        per_atom: True if the kit's energies, and with them their derivatives, are divided by the number of atoms.
     """
 
     potentials: Mapping[str, Potential]
     energy_unit: str = "eV"
     length_unit: str = "Å"
     offset: bool = False
+    per_atom: bool = False
 
 
 Importer = Callable[[Kit], Imported]

@@ -209,6 +209,7 @@ def _values(
     want = {"stress" if name == "virial" else name for name in names}
     found = evaluate(potential, graph, tuple(want))
     energy, length = energy_unit(imported.energy_unit), length_unit(imported.length_unit)
+    energy = energy * graph.system.atoms if imported.per_atom else energy
     units = {
         "energy": energy,
         "atomic_energies": energy,

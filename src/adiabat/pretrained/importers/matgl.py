@@ -11,6 +11,7 @@ from torch import Tensor
 
 from adiabat.architectures.equivariant.tensornet import TensorNet, TensorNetConfig
 from adiabat.architectures.invariant.m3gnet import M3GNet, M3GNetConfig
+from adiabat.architectures.invariant.megnet import MEGNet, MEGNetConfig
 from adiabat.elements import number
 from adiabat.errors import CheckpointError
 from adiabat.potential import Potential, Referenced
@@ -37,12 +38,29 @@ _M3GNET: Names = (
     (r"^head\.", "final_layer.gated."),
     *_LAYERS,
 )
-
 _TENSORNET: Names = (
     *tensornet.NAMES,
     (r"^head\.", "final_layer.gated."),
     (r"^basis\.centers$", "bond_expansion.rbf.centers"),
     (r"^basis\.widths$", "bond_expansion.rbf.widths"),
+    *_LAYERS,
+)
+_MEGNET: Names = (
+    (r"^embedding\.table$", "embedding.layer_node_embedding.weight"),
+    (r"^basis\.", "bond_expansion.rbf."),
+    (r"^encode_atoms\.", "node_encoder."),
+    (r"^encode_bonds\.", "edge_encoder."),
+    (r"^encode_state\.", "state_encoder."),
+    (r"^head\.", "output_proj."),
+    (r"^atom_summary\.network\.(.*)$", r"node_s2s.lstm.\1_l0"),
+    (r"^bond_summary\.network\.(.*)$", r"edge_s2s.lstm.\1_l0"),
+    (r"\.before\.0\.", ".node_func."),
+    (r"\.before\.1\.", ".edge_func."),
+    (r"\.before\.2\.", ".state_func."),
+    (r"\.atoms\.", ".conv.node_func."),
+    (r"\.bonds\.", ".conv.edge_func."),
+    (r"\.state\.", ".conv.state_func."),
+    (r"\.layers\.(\d+)\.", lambda m: f".layers.{2 * int(m[1])}."),
 )
 
 
@@ -122,6 +140,36 @@ def read_tensornet(options: Mapping[str, Any], weights: Mapping[str, Tensor], or
     return model
 
 
+def read_megnet(options: Mapping[str, Any], weights: Mapping[str, Tensor], order: Sequence[str]) -> MEGNet:
+    """MEGNet in float64, in the program's own units, without its mean and standard deviation; as `read_m3gnet`."""
+    conv, encoder = options["hidden_layer_sizes_conv"], options["hidden_layer_sizes_input"]
+    known = {
+        "dim_state_embedding": 2,
+        "ntypes_state": None,
+        "nlayers_set2set": 1,
+        "activation_type": "softplus2",
+        "is_classification": False,
+        "include_state": True,
+        "hidden_layer_sizes_input": [*encoder[:-1], conv[-1]],
+    }
+    check_options(options, known, "MEGNet")
+    config = MEGNetConfig(
+        cutoff=options["cutoff"],
+        basis=options["dim_edge_embedding"],
+        width=(2.0 * options["gauss_width"]) ** -0.5,
+        element_channels=options["dim_node_embedding"],
+        channels=conv[-1],
+        layers=options["nblocks"],
+        encoder=tuple(encoder[:-1]),
+        hidden=tuple(conv[:-1]),
+        head=tuple(options["hidden_layer_sizes_output"]),
+        questions=options["niters_set2set"],
+    )
+    model = MEGNet(config, map(number, order)).double()
+    fill(model, dict(weights) | {"bond_expansion.rbf.widths": model.basis.widths}, order, _MEGNET)
+    return model
+
+
 def check_options(options: Mapping[str, Any], known: Mapping[str, Any], page: str) -> None:
     """Raises CheckpointError if an option differs from what a page has; absent ones are the program's defaults."""
     for name, value in known.items():
@@ -188,5 +236,13 @@ def _tensornet(kit: Kit) -> Imported:
     return Imported({"": referenced(model, weights, order)})
 
 
+def _megnet(kit: Kit) -> Imported:
+    order = kit.meta["element_order"]
+    model = read_megnet(kit.meta["hyperparameters"], kit.weights(), order)
+    # the program's mean and standard deviation are of the energy per atom
+    reference = dict.fromkeys(model.elements, float(kit.meta["target_mean"]))
+    return Imported({"": Referenced(model, reference, float(kit.meta["target_std"]))}, per_atom=True)
+
+
 # class in the program -> what reads a kit of it
-_READERS: Mapping[str, Callable[[Kit], Imported]] = {"TensorNet": _tensornet, "M3GNet": _m3gnet}
+_READERS: Mapping[str, Callable[[Kit], Imported]] = {"TensorNet": _tensornet, "M3GNet": _m3gnet, "MEGNet": _megnet}
