@@ -53,3 +53,60 @@ class BesselBasis(nn.Module):
         """`[...]` Å to `[..., count]`."""
         r = distances[..., None]
         return self.prefactor * torch.sin(self.frequencies * r) / r
+
+
+class ChebyshevBasis(nn.Module):
+    """T_k(x) for k = 0..count − 1, the Chebyshev polynomials of the first kind, of a reduced distance x."""
+
+    def __init__(self, count: int):
+        super().__init__()
+        self.count = count
+
+    def forward(self, reduced: Tensor) -> Tensor:
+        """`[...]` to `[..., count]`."""
+        values = [torch.ones_like(reduced), reduced]
+        for _ in range(2, self.count):
+            values.append(2.0 * reduced * values[-1] - values[-2])
+        return torch.stack(values[: self.count], dim=-1)
+
+
+class ExpNormalBasis(nn.Module):
+    """exp(−β (exp(−α r) − μ_k)²), α = 5/r_c, μ_k from exp(−r_c) to 1 (PhysNet, doi:10.1021/acs.jctc.9b00181, eq. 7).
+
+    α is TorchMD-Net's (doi:10.1021/acs.jctc.4c00253); β = (2 (1 − exp(−r_c)) / count)⁻².
+
+    Args:
+        count: number of functions.
+        cutoff: r_c, Å.
+    """
+
+    centers: Tensor
+    widths: Tensor
+
+    def __init__(self, count: int, cutoff: float):
+        super().__init__()
+        first = math.exp(-cutoff)
+        self.alpha = 5.0 / cutoff
+        self.register_buffer("centers", torch.linspace(first, 1.0, count))
+        self.register_buffer("widths", torch.full((count,), (2.0 / count * (1.0 - first)) ** -2))
+
+    def forward(self, distances: Tensor) -> Tensor:
+        """`[...]` Å to `[..., count]`."""
+        return torch.exp(-self.widths * (torch.exp(-self.alpha * distances[..., None]) - self.centers) ** 2)
+
+
+class DampedBasis(nn.Module):
+    """A radial basis times a cutoff function, for programs whose networks see the cutoff too.
+
+    Args:
+        basis: module of distances.
+        cutoff: cutoff function, a module of distances.
+    """
+
+    def __init__(self, basis: nn.Module, cutoff: nn.Module):
+        super().__init__()
+        self.basis, self.cutoff = basis, cutoff
+
+    def forward(self, distances: Tensor) -> Tensor:
+        """`[...]` Å to `[..., count]`."""
+        return self.basis(distances) * self.cutoff(distances)[..., None]
