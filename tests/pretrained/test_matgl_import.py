@@ -1,0 +1,72 @@
+"""Original folders of matgl: read without executing them, with the numbers of the golden kits of the same models."""
+
+import json
+
+import pytest
+import torch
+
+from adiabat.errors import CapabilityError, CheckpointError
+from adiabat.evaluate import evaluate
+from adiabat.geometry import Graph, System
+from adiabat.pretrained.kit import Kit
+from adiabat.pretrained.originals import import_original, matgl, read_original
+from adiabat.pretrained.originals.source import Source
+
+PAIRS = {
+    "M3GNet-MP-2021.2.8-PES": "matgl-m3gnet-mp-2021.2.8",
+    "MEGNet-MP-2018.6.1-Eform": "matgl-megnet-mp-2018.6.1-eform",
+}
+
+
+@pytest.mark.parametrize("folder", PAIRS)
+def test_folders_give_the_golden_numbers(shared, folder):
+    imported = import_original(shared / "weights" / "matgl" / folder)
+    model, kit = imported.potentials[""], Kit(shared / "golden" / PAIRS[folder])
+    for case in ("ethanol", "nacl8_triclinic"):
+        system = System.from_ase(kit.structures()[case])
+        found = evaluate(model, Graph.build(system, model.cutoff))
+        count = system.atoms if imported.per_atom else 1
+        assert float(found.energy) / count == pytest.approx(float(kit.outputs()[f"{case}/energy"]), rel=1e-9)
+        expected = torch.as_tensor(kit.outputs()[f"{case}/forces"])
+        torch.testing.assert_close(found.forces / count, expected, rtol=0, atol=1e-9)
+
+
+def test_every_folder_is_recognized(shared):
+    for folder in sorted((shared / "weights" / "matgl").iterdir()):
+        kit = read_original(folder)
+        assert kit.name == f"matgl-{folder.name.partition('-')[0].lower()}-original"
+        assert kit.weights()
+    with pytest.raises(CapabilityError, match="no page for yet"):
+        import_original(shared / "weights" / "matgl" / "QET-MatQ-PES")
+
+
+def test_elements_that_are_not_listed_are_those_of_the_kit(shared):
+    kit = read_original(shared / "weights" / "matgl" / "MEGNet-MP-2018.6.1-Eform")
+    assert (
+        kit.meta["element_order"] == Kit(shared / "golden" / PAIRS["MEGNet-MP-2018.6.1-Eform"]).meta["element_order"]
+    )
+
+
+def folder(path, description, state=b"no zip"):
+    (path / "state.pt").write_bytes(state)
+    (path / "model.json").write_text(description if isinstance(description, str) else json.dumps(description))
+    return Source(path)
+
+
+def test_other_folders_are_not_recognized(tmp_path):
+    assert not matgl.recognize(Source(tmp_path))
+    assert not matgl.recognize(folder(tmp_path, "{"))
+    assert not matgl.recognize(folder(tmp_path, {"@module": "other.models"}))
+    assert matgl.recognize(folder(tmp_path, {"@module": "matgl.apps.pes"}))
+
+
+def test_faults_are_named(tmp_path):
+    module = {"@module": "matgl.models", "@class": "Potential"}
+    with pytest.raises(CheckpointError, match="no init_args"):
+        matgl.read(folder(tmp_path, module))
+    model = {"@class": "MEGNet", "init_args": {}}
+    given = module | {"kwargs": {"model": model, "target_transformer": "Log"}}
+    with pytest.raises(CheckpointError, match="target transformer 'Log'"):
+        matgl.read(folder(tmp_path, given))
+    with pytest.raises(CheckpointError, match=r"state\.pt"):
+        matgl.read(folder(tmp_path, module | {"kwargs": {"model": model}}))
