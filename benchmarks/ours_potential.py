@@ -17,6 +17,7 @@ from adiabat.elements import number
 from adiabat.errors import CapabilityError
 from adiabat.evaluate import evaluate
 from adiabat.fit.losses import Term
+from adiabat.fit.optimizers import OptimizerConfig
 from adiabat.geometry import Graph, System
 from adiabat.potential import Potential, Prediction
 from adiabat.pretrained.importers import importer
@@ -95,7 +96,10 @@ class Adiabat(Program):
             return uncompiled
         labels = {"energy": torch.tensor(energies), "forces": torch.tensor(forces, dtype=torch.float32)}
         present = {name: torch.ones(len(energies), dtype=torch.bool) for name in TERMS}
-        batch, optimizer = Batch(inputs, labels, present), torch.optim.Adam(self.parameters, lr=1e-4)
+        batch, optimizer = (
+            Batch(inputs, labels, present),
+            OptimizerConfig(rate=1e-4).build(self.potential.named_parameters()),
+        )
         scales = torch.tensor([TERMS[name].weight / labels[name].numel() for name in TERMS], dtype=torch.float64)
 
         def step():

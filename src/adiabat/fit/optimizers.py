@@ -67,7 +67,8 @@ class OptimizerConfig(Settings):
                 line_search_fn="strong_wolfe",
             )
         groups = self._groups(named)
-        common: dict[str, Any] = {"lr": self.rate, "betas": self.betas, "eps": self.epsilon}
+        fused = all(p.device.type in ("cpu", "cuda") for _, p in named)  # all parameters in one loop
+        common: dict[str, Any] = {"lr": self.rate, "betas": self.betas, "eps": self.epsilon, "fused": fused}
         if self.kind == "adamw":
             return torch.optim.AdamW(groups, **common)
         return torch.optim.Adam(groups, amsgrad=self.kind == "amsgrad", **common)
