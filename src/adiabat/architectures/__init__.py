@@ -55,6 +55,22 @@ METHODS = {
             {"optimizer": {"rate": 0.003}, "schedule": {"kind": "cosine"}, "epochs": 400},
         ),
         Method(
+            "ani",
+            _WING + "local.ani",
+            "ANI",
+            "Element networks on atomic environment vectors, as an ensemble",
+            "10.1039/C6SC05720A",
+            {"optimizer": {"rate": 0.001}, "schedule": {"kind": "cosine"}},
+        ),
+        Method(
+            "nep",
+            _WING + "local.nep",
+            "NEP",
+            "One-layer networks on trained Chebyshev expansions",
+            "10.1103/PhysRevB.104.104309",
+            {"optimizer": {"rate": 0.005}, "schedule": {"kind": "cosine"}},
+        ),
+        Method(
             "schnet",
             _WING + "invariant.schnet",
             "SchNet",

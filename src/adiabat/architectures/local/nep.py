@@ -1,0 +1,204 @@
+"""NEP: one-layer networks on trained Chebyshev expansions of an atom's surroundings (neuroevolution potential).
+
+Z. Fan et al., Phys. Rev. B 104, 104309 (2021), doi:10.1103/PhysRevB.104.104309; third version: Z. Fan et al.,
+J. Chem. Phys. 157, 114801 (2022), doi:10.1063/5.0106617; fourth version, a network for each element: K. Song et al.,
+Nat. Commun. 15, 10208 (2024), doi:10.1038/s41467-024-54554-x. Programs whose numbers it gives: GPUMD and calorine.
+
+| paper | here | shape, unit |
+|---|---|---|
+| r_ij | `distances` | [pairs], Å |
+| f_k(r_ij) | `RadialFunctions.basis` | [pairs, basis], 1 |
+| c^{IJ}_nk | `RadialFunctions.coefficients` | [elements², channels, basis], 1 |
+| g_n(r_ij) | `radial(u, kinds)`, `angular(u, kinds)` | [pairs, channels], 1 |
+| A_nlm | `density` | [atoms, channels, l_max (l_max + 2)], 1 |
+| q_n, q_nl, q_nl₁l₂l₃, q_n1111 | `descriptor(graph)` | [atoms, size], 1 |
+| q scaler | `factor` | [size], 1 |
+| U_i = w¹ tanh(w⁰ q − b⁰) − b¹ | `atomic_energies` | [atoms], eV |
+
+Departures from the paper: the gradient fitter trains it instead of the evolution strategy that gave it its name; the
+output has a bias for each element, as in the fifth version (in a file of the third or fourth they are all equal);
+signs of biases are those of torch; the scaler is the inverse range of each feature over the training data before
+training, and stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from adiabat.descriptors.base import element_index
+from adiabat.elements import number, symbol
+from adiabat.errors import ConfigError
+from adiabat.geometry import Graph
+from adiabat.nn.constants import ConstantModule
+from adiabat.nn.cutoffs import CosineCutoff
+from adiabat.nn.element_networks import ElementNetworks
+from adiabat.nn.invariants import DensityInvariants, Triple
+from adiabat.nn.radial import ChebyshevBasis
+from adiabat.nn.spherical_harmonics import SphericalHarmonics
+from adiabat.nn.switched_repulsion import SwitchedRepulsion
+from adiabat.potential import ArchitectureConfig, AtomicPotential
+
+FLAT = 1e-5  # range below which a feature stays unscaled
+
+
+class NEPConfig(ArchitectureConfig):
+    """Options of the neuroevolution potential; the defaults are GPUMD's."""
+
+    method: Literal["nep"] = "nep"
+    """Name of the architecture."""
+    cutoff: float = Field(default=8.0, gt=0.0)
+    """Radius of the radial features, Å."""
+    angular_cutoff: float = Field(default=4.0, gt=0.0)
+    """Radius of the angular features, Å; at most `cutoff`."""
+    element_cutoffs: dict[str, tuple[float, float]] = {}
+    """Radial and angular radius (Å) of some elements; a pair's is the mean of its two."""
+    channels: int = Field(default=5, ge=1)
+    """Radial features, n_max + 1 in nep.in."""
+    angular_channels: int = Field(default=5, ge=1)
+    """Angular features of each kind, n_max + 1."""
+    basis: int = Field(default=9, ge=1)
+    """Chebyshev polynomials in a radial feature, basis_size + 1."""
+    angular_basis: int = Field(default=9, ge=1)
+    """Chebyshev polynomials in an angular feature."""
+    l_max: int = Field(default=4, ge=0, le=8)
+    """Highest degree of the three-body features; 0 for none."""
+    four_body: tuple[Triple, ...] = ((2, 2, 2),)
+    """Degrees of the four-body features: 222, 112, 123, 233 and 134 are GPUMD's."""
+    five_body: bool = False
+    """Whether there is a five-body feature of degrees 1111."""
+    hidden: int = Field(default=30, ge=1)
+    """Nodes of the hidden layer."""
+    networks: Literal["element", "shared"] = "element"
+    """One network for each element (NEP4), or one for all (NEP3)."""
+    repulsion: tuple[float, float] | None = None
+    """Inner and outer radius (Å) between which a screened nuclear repulsion is switched off; null for none."""
+
+    def radii(self, elements: Iterable[int]) -> np.ndarray:
+        """Radial and angular radius of every pair of elements `[elements, elements, 2]`, Å."""
+        own = {number(name): radii for name, radii in self.element_cutoffs.items()}
+        rows = np.array([own.get(z, (self.cutoff, self.angular_cutoff)) for z in elements])
+        return 0.5 * (rows[:, None] + rows[None])
+
+
+class RadialFunctions(nn.Module):
+    """g_n(r) = Σ_k c_nk ½ (T_k(2 (r/r_c − 1)² − 1) + 1) f_c(r), c of each pair of elements (2022, sec. II)."""
+
+    def __init__(self, kinds: int, channels: int, basis: int):
+        super().__init__()
+        self.polynomials, self.cutoff = ChebyshevBasis(basis), CosineCutoff(1.0)
+        self.coefficients = nn.Parameter(torch.randn(kinds * kinds, channels, basis) * basis**-0.5)
+
+    def basis(self, u: Tensor) -> Tensor:
+        """f_k `[pairs, basis]` of r/r_c `[pairs]`."""
+        return 0.5 * (self.polynomials(2.0 * (u - 1.0).square() - 1.0) + 1.0) * self.cutoff(u)[:, None]
+
+    def forward(self, u: Tensor, kinds: Tensor) -> Tensor:
+        """`[pairs, channels]` of r/r_c and the place of the pair's elements, both `[pairs]`."""
+        own = self.coefficients.index_select(0, kinds)
+        return (own @ self.basis(u)[:, :, None])[:, :, 0]
+
+
+class NEPDescriptor(ConstantModule):
+    """q_n = Σ_j g_n(r_ij), and the invariants of A_nlm = Σ_j g_n(r_ij) Y_lm(r_ij) (2022, sec. II)."""
+
+    radii: Tensor
+
+    def __init__(self, config: NEPConfig, elements: Sequence[int]):
+        super().__init__()
+        self.kinds = len(elements)
+        self.register_constant("radii", config.radii(elements).reshape(-1, 2))
+        self.radial = RadialFunctions(self.kinds, config.channels, config.basis)
+        self.angular, self.size = None, config.channels
+        if config.l_max:
+            self.angular = RadialFunctions(self.kinds, config.angular_channels, config.angular_basis)
+            self.harmonics = SphericalHarmonics(config.l_max, "integral", normalize=False)
+            self.invariants = DensityInvariants(config.l_max, config.four_body, config.five_body)
+            self.size += config.angular_channels * self.invariants.count
+
+    def forward(self, graph: Graph, vectors: Tensor, distances: Tensor, kinds: Tensor) -> Tensor:
+        """`[atoms, size]`: radial features, then the angular ones kind by kind, from what belongs to the pairs."""
+        reach = self.radii.index_select(0, kinds)
+        features = graph.sum_over_neighbors(self.radial(distances / reach[:, 0], kinds))
+        if self.angular is None:
+            return features
+        rows = graph.rows()
+        harmonics = self.harmonics(vectors / distances[:, None])[:, None, 1:]
+        g = self.angular(distances / reach[:, 1], kinds)
+        density = rows.contract(rows.pad(g[:, None]), rows.pad(harmonics))
+        return torch.cat((features, self.invariants(density).flatten(1)), dim=1)
+
+
+class NEP(AtomicPotential):
+    """U = Σ_i U_{Z_i}(q_i): scaled features into a network of one hidden layer (2021, sec. II)."""
+
+    element: Tensor
+    factor: Tensor
+
+    def __init__(self, config: NEPConfig, elements: Iterable[int]):
+        elements = sorted({int(z) for z in elements})
+        _check(config, elements)
+        super().__init__(config, elements, float(config.radii(elements).max()))
+        self.descriptor = NEPDescriptor(config, elements)
+        sizes = (self.descriptor.size,) * (len(elements) if config.networks == "element" else 1)
+        self.networks = ElementNetworks(sizes, (config.hidden,), ("tanh",))
+        self.repulsion = SwitchedRepulsion(elements, *config.repulsion) if config.repulsion is not None else None
+        self.register_buffer("element", element_index(elements), persistent=False)
+        self.register_buffer("factor", torch.ones(self.descriptor.size))
+
+    def prepare(self, graph: Graph) -> Graph:
+        return super().prepare(graph if self.is_frozen else graph.replace(layout=graph.rows()))
+
+    def features(self, graph: Graph) -> Tensor:
+        """Unscaled features of each atom `[atoms, size]`."""
+        vectors = graph.vectors()
+        return self.descriptor(graph, vectors, vectors.norm(dim=1), self._kinds(graph))
+
+    def atomic_energies(self, graph: Graph) -> Tensor:
+        vectors, kinds = graph.vectors(), self._kinds(graph)
+        distances = vectors.norm(dim=1)
+        q = self.descriptor(graph, vectors, distances, kinds) * self.factor
+        element = self.element[graph.system.numbers]
+        energies = self.networks.everywhere(q, element if len(self.networks.sizes) > 1 else torch.zeros_like(element))
+        if self.repulsion is not None:
+            energies = energies + graph.sum_over_neighbors(self.repulsion(distances, kinds))
+        return energies
+
+    def adapt(self, graphs: Sequence[Graph]) -> None:
+        """Scales every feature by the inverse of its range over the training graphs."""
+        with torch.no_grad():
+            rows = torch.cat([self.features(graph.to(dtype=self.dtype)) for graph in graphs])
+            spread = rows.amax(dim=0) - rows.amin(dim=0)
+            self.factor.copy_(torch.where(spread > FLAT, 1.0 / spread.clamp(min=FLAT), torch.ones_like(spread)))
+
+    def _kinds(self, graph: Graph) -> Tensor:
+        """Place of each pair's elements in tables of all pairs of elements `[pairs]`."""
+        element = self.element[graph.system.numbers]
+        return graph.of_centers(element) * self.descriptor.kinds + graph.of_neighbors(element)
+
+
+def _check(config: NEPConfig, elements: Sequence[int]) -> None:
+    radii = config.radii(elements)
+    if (radii[..., 1] > radii[..., 0]).any() or radii.min() <= 0.0:
+        raise ConfigError(
+            f"angular radii {radii[..., 1].tolist()} must lie between 0 and the radial {radii[..., 0].tolist()}."
+        )
+    for triple in config.four_body:
+        a, b, c = triple
+        if max(triple) > config.l_max or min(triple) < 1 or not abs(a - b) <= c <= a + b or sum(triple) % 2:
+            raise ConfigError(
+                f"four-body degrees {triple} need an even sum, a triangle and l_max of at least {max(triple)}."
+            )
+    if config.five_body and not config.l_max:
+        raise ConfigError("five_body needs l_max of at least 1.")
+    for name in config.element_cutoffs:
+        if number(name) not in elements:
+            names = ", ".join(symbol(z) for z in elements)
+            raise ConfigError(f"element_cutoffs names {name}, which is not among the model's elements {names}.")
+    if config.repulsion is not None and not 0.0 <= config.repulsion[0] < config.repulsion[1] <= radii.min():
+        raise ConfigError(f"repulsion {config.repulsion} needs 0 ≤ inner < outer ≤ {radii.min()} Å, the cutoff.")
