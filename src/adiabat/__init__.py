@@ -17,11 +17,13 @@ _PUBLIC = {
     "load": "adiabat.model",
     "Model": "adiabat.model",
     "train": "adiabat.training",
+    "finetune": "adiabat.transfer",
+    "distill": "adiabat.transfer",
     "read": "adiabat.data",
     "System": "adiabat.geometry",
     "Graph": "adiabat.geometry",
 }
-__all__ = ["Graph", "Model", "System", "__version__", "load", "read", "train"]
+__all__ = ["Graph", "Model", "System", "__version__", "distill", "finetune", "load", "read", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -125,10 +125,10 @@ class RunConfig(Settings):
             raise ValueError(f"model.method is missing: choose of {', '.join(METHODS)}")
         page = method(name)
         if isinstance(model, Mapping):
-            data["model"] = _part("model", page.config_class, model)
+            data["model"] = section("model", page.config_class, model)
         fit = data.get("fit") or {}
         if isinstance(fit, Mapping):
-            data["fit"] = _part("fit", FITTERS[page.potential_class.fitter], merged(page.fit, fit))
+            data["fit"] = section("fit", FITTERS[page.potential_class.fitter], merged(page.fit, fit))
         return data
 
     @field_validator("fit")
@@ -150,7 +150,8 @@ class RunConfig(Settings):
         return self
 
 
-def _part(name: str, kind: type[Settings], data: Mapping[str, Any]) -> Settings:
+def section(name: str, kind: type[Settings], data: Mapping[str, Any]) -> Settings:
+    """One section of a run. Raises ConfigError that names the section."""
     try:
         return kind.parse(dict(data))
     except ConfigError as error:
@@ -171,6 +172,11 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
 
     Raises ConfigError in a sentence that names the file, the key and the likely fix.
     """
+    return RunConfig.parse(read_options(path, overrides))
+
+
+def read_options(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The options of a YAML file with `key=value` overrides, unchecked."""
     path = Path(path)
     if not path.exists():
         raise ConfigError(f"there is no configuration file {path}: `adiabat template METHOD` writes one.")
@@ -182,7 +188,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise ConfigError(f"{path} holds {type(data).__name__}, not a mapping of options.")
     for text in overrides:
         data = merged(data, _override(text))
-    return RunConfig.parse(data)
+    return data
 
 
 def _override(text: str) -> dict[str, Any]:
@@ -242,6 +248,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def to_yaml(run: RunConfig) -> str:
+def to_yaml(run: BaseModel) -> str:
     """The complete configuration, defaults included, as YAML that gives the same run."""
     return yaml.safe_dump(run.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

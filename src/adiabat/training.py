@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
+from pydantic import BaseModel
 
 from adiabat import checkpoint
 from adiabat.config import DataConfig, RunConfig, to_yaml
@@ -89,7 +90,7 @@ def train(
     if not isinstance(run, RunConfig):
         run = RunConfig.parse(dict(run))
     folder, group = Path(run.output), world()
-    _check_folder(folder, run, resume, overwrite)
+    check_folder(folder, run, resume, overwrite)
     group.wait()
     prepared = prepare(run.data)
     if group.leader:
@@ -111,7 +112,7 @@ def train(
     return TrainResult(potential, prepared.info, metrics, result, evaluation, prepared, folder)
 
 
-def _check_folder(folder: Path, run: RunConfig, resume: bool, overwrite: bool) -> None:
+def check_folder(folder: Path, run: BaseModel, resume: bool, overwrite: bool) -> None:
     """Refuses to lose an earlier run, and to resume one that was another."""
     for name, what in ((MODEL, "a finished model"), (STATE, "an interrupted run")):
         if (folder / name).exists() and not (resume or overwrite):
@@ -121,7 +122,8 @@ def _check_folder(folder: Path, run: RunConfig, resume: bool, overwrite: bool) -
     if resume and (folder / CONFIG).exists():
         before = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
         now = yaml.safe_load(to_yaml(run))
-        changed = [name for name in ("data", "model", "seed", "dtype") if before.get(name) != now[name]]
+        decisive = ("base", "data", "model", "finetune", "seed", "dtype")
+        changed = [name for name in decisive if before.get(name) != now.get(name)]
         if changed:
             raise ConfigError(
                 f"the run to resume in {folder} had another {' and '.join(changed)}: keep the options, or start anew."
@@ -130,25 +132,8 @@ def _check_folder(folder: Path, run: RunConfig, resume: bool, overwrite: bool) -
 
 def prepare(config: DataConfig) -> Prepared:
     """Reads and splits the data and finds reference energies and scale."""
-    remarks: list[str] = []
-    parts: dict[str, Dataset] = {}
-    isolated: list[Any] = []
-    reports: list[ReadReport] = []
-    if config.file is not None:
-        whole, alone = _read(config.file, config, remarks, reports)
-        isolated += alone
-        wanted = config.split
-        sizes = {name: getattr(wanted, name) for name in ("train", "valid", "test")}
-        sizes = {name: size for name, size in sizes.items() if size != 0}
-        chosen = split(whole, sizes, wanted.method, wanted.seed, key=wanted.key, blocks=wanted.blocks, gap=wanted.gap)
-        remarks += chosen.remarks
-        parts.update(chosen.parts(whole))
-    else:
-        for name in ("train", "valid", "test"):
-            path = getattr(config, name)
-            if path is not None:
-                parts[name], alone = _read(path, config, remarks, reports)
-                isolated += alone if name == "train" else []
+    sources = read_parts(config)
+    parts, isolated, remarks, reports = sources.parts, sources.isolated, sources.remarks, sources.reports
     references = _references(config, parts["train"], isolated)
     remarks += references.remarks
     info = DataInfo(
@@ -171,6 +156,44 @@ def prepare(config: DataConfig) -> Prepared:
         f" {info.shift:.4g} eV/atom; scale {info.scale:.4g} eV."
     )
     return Prepared(parts, references, info, remarks, [dict(vars(report)) for report in reports])
+
+
+@dataclass
+class Sources:
+    """The data of a run as read and split.
+
+    Attributes:
+        parts: train, valid and, if there is one, test.
+        isolated: frames of one isolated atom that are not trained on.
+        remarks: what reading and splitting had to say, in sentences.
+        reports: what was found in each file.
+    """
+
+    parts: dict[str, Dataset] = field(default_factory=dict)
+    isolated: list[Any] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    reports: list[ReadReport] = field(default_factory=list)
+
+
+def read_parts(config: DataConfig) -> Sources:
+    """Reads and splits the data."""
+    out = Sources()
+    if config.file is not None:
+        whole, alone = _read(config.file, config, out.remarks, out.reports)
+        out.isolated += alone
+        wanted = config.split
+        sizes = {name: getattr(wanted, name) for name in ("train", "valid", "test")}
+        sizes = {name: size for name, size in sizes.items() if size != 0}
+        chosen = split(whole, sizes, wanted.method, wanted.seed, key=wanted.key, blocks=wanted.blocks, gap=wanted.gap)
+        out.remarks += chosen.remarks
+        out.parts.update(chosen.parts(whole))
+        return out
+    for name in ("train", "valid", "test"):
+        path = getattr(config, name)
+        if path is not None:
+            out.parts[name], alone = _read(path, config, out.remarks, out.reports)
+            out.isolated += alone if name == "train" else []
+    return out
 
 
 def _read(path: str, config: DataConfig, remarks: list[str], reports: list[ReadReport]) -> tuple[Dataset, list[Any]]:

@@ -11,7 +11,7 @@ import typer
 from adiabat import __version__
 from adiabat.errors import AdiabatError
 
-_MODULES = ("quickstart", "data", "train", "md", "parity", "audit", "export")
+_MODULES = ("quickstart", "data", "train", "transfer", "md", "parity", "audit", "export", "weights")
 
 app = typer.Typer(
     name="adiabat",

@@ -47,6 +47,7 @@ class GradientFitter:
         folder: where `state.safetensors` and `log.jsonl` go; None for neither.
         show: show progress.
         identity: hash of the data, by which a resumed run knows that they are the same.
+        weights: `[frames]` weight of each training frame, times that of its group; None: all 1.
 
     Raises ConfigError or FitError for options and labels that would have no effect.
     """
@@ -62,6 +63,7 @@ class GradientFitter:
         folder: Path | None = None,
         show: bool = False,
         identity: str = "",
+        weights: Tensor | None = None,
     ):
         config.check()
         self.potential = potential
@@ -74,7 +76,8 @@ class GradientFitter:
         self.labels = tuple(dict.fromkeys([*config.loss.terms, *later]))
         self.receipt = check_labels(potential, train, valid, self.labels)
         check_elements(potential, [config.loss] if config.stage_two is None else [config.loss, config.stage_two.loss])
-        self._weights = group_weights(train, config.group_key, config.group_weights)
+        grouped = group_weights(train, config.group_key, config.group_weights)
+        self._weights = weights if grouped is None else grouped if weights is None else grouped * weights
         common: dict[str, Any] = {"labels": self.labels, "dtype": potential.dtype}
         batching: dict[str, Any] = {"batch_size": config.batch_size, "max_atoms": config.max_atoms}
         loader = Loader(train, potential.cutoff, shuffle=True, seed=seed, **batching, **common)

@@ -105,6 +105,35 @@ def energy_drift(report: AuditReport) -> Picture:
     return _picture(figure, "Energy conservation", finding.verdict, finding.passed)
 
 
+def dimers(
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]], verdict: str, passed: bool | None
+) -> Picture:
+    """Energies of two atoms over their distance, of a model before (gray) and after fine-tuning.
+
+    Args:
+        curves: pair to distances (Å) and both energies (eV above separate atoms).
+        verdict: one sentence.
+        passed: whether it is good.
+    """
+    shown = dict(list(curves.items())[:12])
+    rows = -(-len(shown) // 3)
+    columns = min(3, len(shown))
+    figure, grid = plt.subplots(rows, columns, figsize=(3.2 * columns, 2.5 * rows), squeeze=False)
+    for axes in grid.flat[len(shown) :]:
+        axes.set_visible(False)
+    for axes, (pair, (distances, before, after)) in zip(grid.flat, shown.items(), strict=False):
+        axes.plot(distances, before, color=_GRAY, label="base")
+        axes.plot(distances, after, color=_BLUE, lw=1.0, label="tuned")
+        low = min(before.min(), after.min())
+        axes.set_ylim(low - 0.5, max(5.0, low + 5.0))
+        axes.set_title(pair, fontsize=9)
+        axes.spines[["top", "right"]].set_visible(False)
+    grid[-1][0].set_xlabel("distance (Å)")
+    grid[0][0].set_ylabel("energy (eV)")
+    grid[0][0].legend(frameon=False, fontsize=8)
+    return _picture(figure, "Two atoms", verdict, passed)
+
+
 def radial_distribution(
     trajectory: Sequence[ase.Atoms], reference: Sequence[ase.Atoms], what: str, r_max: float = 6.0
 ) -> Picture:
