@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +16,13 @@ from adiabat.batched import PER_SYSTEM, evaluate_many
 from adiabat.compile import Frozen
 from adiabat.data.info import DataInfo
 from adiabat.engines.ase import AdiabatCalculator
-from adiabat.errors import CheckpointError, InputError
+from adiabat.errors import CheckpointError, InputError, did_you_mean
 from adiabat.evaluate import derive
 from adiabat.geometry import Graph, System
 from adiabat.geometry.moving import SKIN
 from adiabat.potential import Potential, Prediction
+from adiabat.pretrained.catalogue import catalogue, find
+from adiabat.pretrained.weights import get
 
 MANY = 50  # structures from which on making the kernels' tables pays
 
@@ -46,7 +49,7 @@ class Model:
         """Energies (eV), forces (eV/Å) and whatever else `want` names, as numpy arrays.
 
         Stress (eV/Å³, 3×3, tension positive) is added by default where the structure is periodic and the model
-        local. One structure gives one dictionary, a sequence gives a list in the same order, evaluated in batches as
+        local, and so are charges (e), dipoles (e·Å) and magnetic moments (μB) of models that have them. One structure gives one dictionary, a sequence gives a list in the same order, evaluated in batches as
         large as memory allows (`adiabat.batched`).
         """
         single = isinstance(structures, ase.Atoms)
@@ -64,7 +67,8 @@ class Model:
             run = self._fast(quantities) if len(indices) >= MANY else None
             predictions = evaluate_many(self.potential, systems, quantities, run=run, names=indices)
             for index, prediction in zip(indices, predictions, strict=True):
-                results[index] = _row(prediction, quantities)
+                more = EXTRA if want is None else ()
+                results[index] = _row(prediction, [*quantities, *(n for n in more if getattr(prediction, n) is not None)])
         return results[0] if single else results
 
     def _fast(self, want: Sequence[str]) -> Callable[[Graph], Prediction] | None:
@@ -100,13 +104,35 @@ def _row(prediction: Prediction, want: Sequence[str]) -> dict[str, Any]:
 
 
 def load(path: str | Path) -> Model:
-    """Reads a checkpoint written by adiabat. Nothing in it is executed.
+    """Reads a checkpoint written by adiabat, or published weights by their name in the catalogue.
 
-    Raises CheckpointError if the file is missing, damaged, foreign or from a newer version.
+    Weights that are not on this machine are downloaded; their license is shown on standard error. Nothing in a file
+    is executed.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, foreign or from a newer version; the weights cannot be had.
+        CapabilityError: adiabat does not read these weights yet.
     """
     path = Path(path)
     if not path.exists():
-        raise CheckpointError(f"there is no file {path}: give the path of a .adiabat checkpoint.")
+        if find(str(path)) is None:
+            raise CheckpointError(_neither(str(path)))
+        weights = get(str(path), lambda sentence: print(sentence, file=sys.stderr))
+        weights.potential.eval()
+        return Model(weights.potential, weights.info)
     loaded = checkpoint.load(path)
     loaded.potential.eval()
     return Model(loaded.potential, loaded.info, loaded.metrics, path)
+
+
+def _neither(given: str) -> str:
+    """Why `given` can not be loaded: no such file, and no such name."""
+    hint = ""
+    if "/" not in given and not given.endswith(".adiabat"):
+        known = [name for one in catalogue().values() for name in (one.name, *one.aliases)]
+        near = did_you_mean(given.lower(), known)
+        hint = near if near.startswith(" Did") else " `adiabat weights list` shows the catalogue."
+    return (
+        f"there is no file {given}, and no published weights have that name: give the path of a .adiabat checkpoint"
+        f" or a name of the catalogue.{hint}"
+    )

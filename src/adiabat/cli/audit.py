@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
 
 
 def audit_command(
-    model: Annotated[Path, typer.Argument(help="Checkpoint, *.adiabat.")],
+    model: Annotated[Path, typer.Argument(help="Checkpoint, *.adiabat, or a name of `adiabat weights list`.")],
     structures: Annotated[Path, typer.Argument(help="A few structures like those the model is for, any ASE file.")],
     picoseconds: Annotated[float, typer.Option(help="Length of the energy-drift run, ps.")] = 1.0,
     temperature: Annotated[float, typer.Option(help="Initial temperature of that run, K.")] = 300.0,

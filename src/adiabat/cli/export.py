@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
 
 
 def export_command(
-    model: Annotated[Path, typer.Argument(help="Checkpoint, *.adiabat.")],
+    model: Annotated[Path, typer.Argument(help="Checkpoint, *.adiabat, or a name of `adiabat weights list`.")],
     output: Annotated[Path, typer.Argument(help="Package to write, *.pt2.")],
     float64: Annotated[bool, typer.Option(help="Export the model in double precision.")] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda, where the package will run.")] = "cpu",

@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
 
 
 def md_command(
-    model: Annotated[Path, typer.Argument(help="Checkpoint, *.adiabat.")],
+    model: Annotated[Path, typer.Argument(help="Checkpoint, *.adiabat, or a name of `adiabat weights list`.")],
     structure: Annotated[Path, typer.Argument(help="Any file ASE reads; its last frame is the start.")],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder for trajectory, log and restart file.")

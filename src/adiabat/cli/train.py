@@ -91,7 +91,7 @@ def template_command(
 
 
 def evaluate_command(
-    model: Annotated[Path, typer.Argument(help="Checkpoint, *.adiabat.")],
+    model: Annotated[Path, typer.Argument(help="Checkpoint, *.adiabat, or a name of `adiabat weights list`.")],
     data: Annotated[Path, typer.Argument(help="Labeled data, any format `adiabat data` reads.")],
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the errors here.")] = None,
     group: Annotated[str, typer.Option(help="Frame info by which errors are grouped.")] = "config_type",
@@ -114,17 +114,18 @@ def evaluate_command(
 
 
 def predict_command(
-    model: Annotated[Path, typer.Argument(help="Checkpoint, *.adiabat.")],
+    model: Annotated[Path, typer.Argument(help="Checkpoint, *.adiabat, or a name of `adiabat weights list`.")],
     data: Annotated[Path, typer.Argument(help="Structures, any file `adiabat data` reads.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write, *.extxyz or *.xyz.")],
 ) -> None:
-    """Predict energies (eV), forces (eV/Å) and stress (eV/Å³) of structures; written as adiabat_* keys."""
+    """Predict energies (eV), forces (eV/Å), stress (eV/Å³) and what else the model has; written as adiabat_* keys."""
     import ase.io
     from ase.stress import full_3x3_to_voigt_6_stress
 
+    from adiabat.batched import PER_SYSTEM
     from adiabat.data import read
     from adiabat.errors import ConfigError
-    from adiabat.model import load
+    from adiabat.model import EXTRA, load
 
     if output.suffix not in (".extxyz", ".xyz"):
         raise ConfigError(f"predictions cannot be written as '{output.suffix}': name the output *.extxyz.")
@@ -138,6 +139,8 @@ def predict_command(
         one.arrays["adiabat_forces"] = row["forces"]
         if "stress" in row:
             one.info["adiabat_stress"] = full_3x3_to_voigt_6_stress(row["stress"])
+        for name in row.keys() & EXTRA:
+            (one.info if name in PER_SYSTEM else one.arrays)[f"adiabat_{name}"] = row[name]
     ase.io.write(output, atoms, format="extxyz")
     typer.echo(f"{len(atoms)} structures predicted; written to {output}")
 

@@ -1,4 +1,4 @@
-"""SchNetPack 2 (doi:10.1063/5.0138367): parameters of SchNet and PaiNN under the program's names."""
+"""SchNetPack 2 (doi:10.1063/5.0138367): parameters of SchNet, PaiNN and SO3net under the program's names."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from adiabat.architectures.equivariant.painn import PaiNN, PaiNNConfig
+from adiabat.architectures.equivariant.so3net import SO3Net, SO3NetConfig
 from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
-from adiabat.elements import number
+from adiabat.elements import number, symbols
 from adiabat.errors import CheckpointError
 from adiabat.potential import AtomicPotential, Referenced
+from adiabat.pretrained.importers import matgl
 from adiabat.pretrained.kit import Imported, Kit
 from adiabat.units import energy_unit
 
@@ -38,10 +40,21 @@ _PAINN = _COMMON | {
     "vectors": "mix_vectors",
     "scalars.layers": "scalar_net",
 }
+_SO3NET: matgl.Names = (
+    (r"^embedding\.table$", "representation.embedding.weight"),
+    (r"^basis\.frequencies$", "representation.radial_basis.freqs"),
+    (r"^interactions\.(\d+)\.convolution\.filters\.", r"representation.so3convs.\1.filternet."),
+    (r"^interactions\.(\d+)\.mix(\d)\.", r"representation.mixings\2.\1."),
+    (r"^interactions\.(\d+)\.gates\.", r"representation.gatings.\1.scaling."),
+    (r"^head\.layers\.", "output_modules.0.outnet."),
+    (r"^dipole\.blocks\.", "output_modules.1.outnet."),
+    (r"\.vectors\.", ".mix_vectors."),
+    (r"\.scalars\.layers\.", ".scalar_net."),
+)
 
 
 def from_kit(kit: Kit) -> Imported:
-    """The kit's SchNet or PaiNN. Golden kits' numbers leave the program's energy offsets out; original files have them."""
+    """The kit's model. Golden kits leave the program's energy offsets out, original files have them."""
     weights = kit.weights()
     given = kit.meta["elements"]
     rows = weights["representation.embedding.weight"].shape[0]
@@ -49,7 +62,9 @@ def from_kit(kit: Kit) -> Imported:
     elements = range(1, rows) if isinstance(given, str) else [number(z) for z in given]
     unit = kit.meta.get("energy_unit") or ("kcal/mol" if "kcal/mol" in kit.meta["units"] else "eV")
     options = kit.meta["hyperparameters"]
-    if kit.meta["method"].startswith("painn"):
+    if kit.meta["method"].startswith("so3net"):
+        model = read_so3net(options, weights, elements, dipole="dipole" in kit.meta.get("keys", ()))
+    elif kit.meta["method"].startswith("painn"):
         model = read_painn(options, weights, elements, dipole="dipole" in kit.meta.get("keys", ()))
     else:
         model = read_schnet(options, weights, elements)
@@ -98,6 +113,22 @@ def read_painn(
     changes = {name: options[name] for name in ("shared_filters", "epsilon") if name in options}
     model = PaiNN(PaiNNConfig.parse(_common(options) | changes | {"dipole": dipole}), elements).double()
     fill(model, weights, _PAINN)
+    return model
+
+
+def read_so3net(
+    options: Mapping[str, object], weights: Mapping[str, Tensor], elements: Iterable[int], dipole: bool = False
+) -> SO3Net:
+    """SO3net in float64, in the program's own units; as `read_painn`, with lmax among the options."""
+    matgl.check_options(options, {"rbf": "bessel", "shared_interactions": False}, "SO3Net")
+    config = SO3NetConfig.parse(_common(options) | {"l_max": options["lmax"], "dipole": dipole})
+    model = SO3Net(config, elements).double()
+    weights = {name: value.double() for name, value in weights.items()}
+    for name in weights:
+        if name.endswith("filternet.weight"):  # its Bessel functions have no prefactor
+            weights[name] = weights[name] / model.basis.prefactor
+    table = "representation.embedding.weight"
+    matgl.fill(model, weights | {table: weights[table][list(model.elements)]}, symbols(model.elements), _SO3NET)
     return model
 
 
