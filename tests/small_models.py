@@ -6,6 +6,7 @@ import torch
 from adiabat.architectures.equivariant.mace import MACE, MACEConfig
 from adiabat.architectures.equivariant.nequip import NequIP, NequIPConfig
 from adiabat.architectures.equivariant.painn import PaiNN, PaiNNConfig
+from adiabat.architectures.equivariant.so3net import SO3Net, SO3NetConfig
 from adiabat.architectures.equivariant.tensornet import TensorNet, TensorNetConfig
 from adiabat.architectures.invariant.chgnet import CHGNet, CHGNetConfig
 from adiabat.architectures.invariant.m3gnet import M3GNet, M3GNetConfig
@@ -38,6 +39,7 @@ MODELS = {
     "painn": lambda: PaiNN(PaiNNConfig(cutoff=3.0, channels=8, layers=2, basis=5), ELEMENTS),
     "tensornet": lambda: TensorNet(TensorNetConfig(cutoff=3.0, channels=8, layers=1, basis=6), ELEMENTS),
     "nequip": lambda: NequIP(NequIPConfig(**SMALL_NEQUIP), ELEMENTS),
+    "so3net": lambda: SO3Net(SO3NetConfig(cutoff=3.0, channels=8, layers=1, basis=6), ELEMENTS),
     "mace": lambda: MACE(MACEConfig(**SMALL_MACE), ELEMENTS),
     "mace-nonlinear": lambda: MACE(
         MACEConfig(**SMALL_MACE | {"interaction": "nonlinear", "repulsion": True, "distance_transform": "agnesi"}),

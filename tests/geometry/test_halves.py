@@ -88,7 +88,7 @@ def observed(model, graph: Graph, want=("energy", "forces", "stress")) -> list[t
 
 
 @pytest.mark.parametrize("kernels", [True, False])
-@pytest.mark.parametrize("name", ["schnet", "painn", "mace", "mace-nonlinear"])
+@pytest.mark.parametrize("name", ["schnet", "painn", "tensornet", "so3net", "mace", "mace-nonlinear"])
 def test_models_give_the_same_with_halves(name, kernels, monkeypatch):
     if not kernels:
         monkeypatch.setattr("adiabat.kernels.pair_forms.available", lambda name: "no compiler in this test")

@@ -135,6 +135,14 @@ METHODS = {
             {"schedule": {"kind": "cosine"}},
         ),
         Method(
+            "so3net",
+            _WING + "equivariant.so3net",
+            "SO3Net",
+            "Message passing of harmonic coefficients",
+            "10.1063/5.0138367",
+            {"schedule": {"kind": "cosine"}},
+        ),
+        Method(
             "sgdml",
             _WING + "kernel.sgdml",
             "SGDML",

@@ -37,6 +37,21 @@ def coupling(l1: int, l2: int, l3: int) -> np.ndarray:
     return wigner_3j(l1, l2, l3) * sqrt(2 * l3 + 1)
 
 
+def natural_couplings(l_max: int) -> np.ndarray:
+    """All couplings of even l1 + l2 + l3 between degrees up to `l_max`, side by side `[(l_max+1)²] * 3`.
+
+    They are the Clebsch-Gordan coefficients ⟨l1 m1 l2 m2 | l3 m3⟩ of real harmonics without Condon–Shortley phase,
+    whose sign for m = 0 is (−1)^((l1+l2+l3)/2 + l1 − l2).
+    """
+    table = np.zeros(((l_max + 1) ** 2,) * 3)
+    for l1, l2, l3 in np.ndindex((l_max + 1,) * 3):
+        if (l1 + l2 + l3) % 2 == 0 and abs(l1 - l2) <= l3 <= l1 + l2:
+            values = coupling(l1, l2, l3)
+            sign = (-1) ** ((l1 + l2 + l3) // 2 + l1 - l2) * np.sign(values[l1, l2, l3])
+            table[l1**2 : (l1 + 1) ** 2, l2**2 : (l2 + 1) ** 2, l3**2 : (l3 + 1) ** 2] = sign * values
+    return table
+
+
 def complex_from_real(l: int) -> np.ndarray:
     """The unitary matrix that takes real components to complex ones `[2l+1, 2l+1]`.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from math import sqrt
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from adiabat.nn.constants import ConstantModule
@@ -47,22 +46,3 @@ class DirectionMatrices(ConstantModule):
 
     def forward(self, directions: Tensor) -> Tensor:
         return self.harmonics(directions) * self.sizes
-
-
-class BilinearProduct(ConstantModule):
-    """z_k = Σ_ij T_ijk x_i y_j of components, channel by channel.
-
-    Args:
-        table: T.
-    """
-
-    table: Tensor
-
-    def __init__(self, table: np.ndarray):
-        super().__init__()
-        self.register_constant("table", table.reshape(-1, table.shape[2]).T)
-
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """`[atoms, i, channels]` and `[atoms, j, channels]` to `[atoms, k, channels]`."""
-        outer = (x[:, :, None] * y[:, None]).flatten(1, 2)
-        return torch.matmul(self.table, outer)

@@ -33,13 +33,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from adiabat.geometry import Graph, System
+from adiabat.geometry import Graph
 from adiabat.kernels.vector_message import VectorMessage
 from adiabat.kernels.vector_update import VectorUpdate
 from adiabat.nn.convolution import RadialEdges, tabulated
 from adiabat.nn.cutoffs import CosineCutoff
+from adiabat.nn.dipole import LatentDipole
 from adiabat.nn.embedding import ElementEmbedding
-from adiabat.nn.gated_equivariant import GatedEquivariantBlock
 from adiabat.nn.mlp import MLP, dense
 from adiabat.nn.radial import GaussianBasis
 from adiabat.potential import ArchitectureConfig, AtomicPotential, Prediction, total_energy
@@ -114,27 +114,6 @@ class Update(nn.Module):
         return s + a_ss + a_sv * (uv * vv).sum(dim=1), v + a_vv[:, None] * uv
 
 
-class Dipole(nn.Module):
-    """μ = Σ_i μ_i + q_i r_i with atomic dipoles μ_i and charges q_i from two gated blocks (sec. 4, fig. 3)."""
-
-    def __init__(self, config: PaiNNConfig):
-        super().__init__()
-        half = config.channels // 2
-        self.blocks = nn.ModuleList(
-            (GatedEquivariantBlock(config.channels, half, "silu"), GatedEquivariantBlock(half, 1, "silu"))
-        )
-
-    def forward(self, s: Tensor, v: Tensor, system: System) -> tuple[Tensor, Tensor]:
-        """Charges `[atoms]`, which add up to each system's total charge, and dipoles `[systems, 3]`."""
-        hidden, outer = self.blocks
-        s, v = hidden(s, v)
-        s, v = outer(nn.functional.silu(s), v)
-        latent = s[:, 0]
-        missing = system.charge.to(latent.dtype) - system.sum_over_atoms(latent)
-        charges = latent + (missing / system.sum_over_atoms(torch.ones_like(latent)))[system.system]
-        return charges, system.sum_over_atoms(v[:, :, 0] + charges[:, None] * system.positions)
-
-
 class PaiNN(AtomicPotential):
     """Embedding, message and update blocks by turns, output network, sum over atoms (fig. 2)."""
 
@@ -151,7 +130,7 @@ class PaiNN(AtomicPotential):
         self.messages = nn.ModuleList(Message(config) for _ in range(config.layers))
         self.updates = nn.ModuleList(Update(config) for _ in range(config.layers))
         self.head = MLP((config.channels, config.channels // 2, 1), "silu")
-        self.dipole = Dipole(config) if config.dipole else None
+        self.dipole = LatentDipole(config.channels) if config.dipole else None
         self.frozen_filters: list[VectorMessage] = []
 
     def freeze(self) -> None:

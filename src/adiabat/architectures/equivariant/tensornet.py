@@ -40,11 +40,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adiabat.geometry import Graph
+from adiabat.nn.bilinear_product import BilinearProduct
 from adiabat.nn.convolution import RadialEdges
 from adiabat.nn.cutoffs import CosineCutoff
 from adiabat.nn.embedding import ElementEmbedding
 from adiabat.nn.gated_mlp import GatedMLP
-from adiabat.nn.matrix_parts import SIZES, BilinearProduct, DirectionMatrices, multiplication
+from adiabat.nn.matrix_parts import SIZES, DirectionMatrices, multiplication
 from adiabat.nn.mlp import MLP
 from adiabat.nn.radial import DampedBasis, ExpNormalBasis, GaussianBasis
 from adiabat.nn.spherical_bessel import SmoothBesselBasis

@@ -20,6 +20,8 @@ _MODULES = {
     "nep": "nep",
     "tensornet": "torchmdnet",
     "matgl-tensornet": "matgl",
+    "matgl-so3net": "matgl",
+    "so3net": "schnetpack",
     "chgnet": "chgnet",
     "matgl-m3gnet": "matgl",
     "matgl-megnet": "matgl",

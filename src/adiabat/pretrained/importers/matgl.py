@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from adiabat.architectures.equivariant.so3net import SO3Net, SO3NetConfig
 from adiabat.architectures.equivariant.tensornet import TensorNet, TensorNetConfig
 from adiabat.architectures.invariant.m3gnet import M3GNet, M3GNetConfig
 from adiabat.architectures.invariant.megnet import MEGNet, MEGNetConfig
@@ -61,6 +62,16 @@ _MEGNET: Names = (
     (r"\.bonds\.", ".conv.edge_func."),
     (r"\.state\.", ".conv.state_func."),
     (r"\.layers\.(\d+)\.", lambda m: f".layers.{2 * int(m[1])}."),
+)
+
+_SO3NET: Names = (
+    (r"^embedding\.table$", "embedding.weight"),
+    (r"^basis\.frequencies$", "radial_basis.frequencies"),
+    (r"^interactions\.(\d+)\.convolution\.filters\.", r"so3convs.\1.filternet.layers.0."),
+    (r"^interactions\.(\d+)\.mix(\d)\.", r"mixings\2.\1."),
+    (r"^interactions\.(\d+)\.gates\.", r"gatings.\1.scaling."),
+    (r"^head\.", "final_layer.gated."),
+    *_LAYERS,
 )
 
 
@@ -170,6 +181,30 @@ def read_megnet(options: Mapping[str, Any], weights: Mapping[str, Tensor], order
     return model
 
 
+def read_so3net(options: Mapping[str, Any], weights: Mapping[str, Tensor], order: Sequence[str]) -> SO3Net:
+    """SO3net in float64, in the program's own units; as `read_m3gnet`."""
+    known = {
+        "target_property": "atomwise", "is_intensive": False, "readout_type": "weighted_atom", "nlayers_readout": 2,
+        "ntargets": 1, "include_state": False, "activation_type": "swish", "rbf_learnable": False,
+        "dim_node_embedding": options["units"], "use_vector_representation": False,
+    }  # fmt: skip
+    check_options(options, known, "SO3Net")
+    config = SO3NetConfig(
+        cutoff=options["cutoff"],
+        channels=options["units"],
+        layers=options["nblocks"],
+        l_max=options["lmax"],
+        basis=options["nmax"],
+        envelope="polynomial",
+        head="gated",
+    )
+    model = SO3Net(config, map(number, order)).double()
+    bare = {name.removeprefix("model."): value for name, value in weights.items()}
+    frequencies = bare["radial_basis.frequencies"].double() / config.cutoff  # the program's are of r/r_c
+    fill(model, bare | {"radial_basis.frequencies": frequencies}, order, _SO3NET)
+    return model
+
+
 def check_options(options: Mapping[str, Any], known: Mapping[str, Any], page: str) -> None:
     """Raises CheckpointError if an option differs from what a page has; absent ones are the program's defaults."""
     for name, value in known.items():
@@ -244,5 +279,16 @@ def _megnet(kit: Kit) -> Imported:
     return Imported({"": Referenced(model, reference, float(kit.meta["target_std"]))}, per_atom=True)
 
 
+def _so3net(kit: Kit) -> Imported:
+    order, weights = kit.meta["element_order"], kit.weights()
+    model = read_so3net(kit.meta["hyperparameters"], weights, order)
+    return Imported({"": referenced(model, weights, order)})
+
+
 # class in the program -> what reads a kit of it
-_READERS: Mapping[str, Callable[[Kit], Imported]] = {"TensorNet": _tensornet, "M3GNet": _m3gnet, "MEGNet": _megnet}
+_READERS: Mapping[str, Callable[[Kit], Imported]] = {
+    "SO3Net": _so3net,
+    "TensorNet": _tensornet,
+    "M3GNet": _m3gnet,
+    "MEGNet": _megnet,
+}
