@@ -19,7 +19,14 @@ from adiabat.errors import DataError
 from adiabat.geometry import Graph, System
 from adiabat.potential import Potential, Prediction
 
-UNITS = {"energy": "eV/atom", "forces": "eV/Å", "stress": "eV/Å³", "charges": "e", "dipole": "e·Å"}
+UNITS = {
+    "energy": "eV/atom",
+    "forces": "eV/Å",
+    "stress": "eV/Å³",
+    "charges": "e",
+    "dipole": "e·Å",
+    "magnetic_moments": "μB",
+}
 
 
 class Evaluation:
@@ -120,7 +127,8 @@ def evaluate_dataset(
         dataset: labeled frames.
         group: frame info by which errors are grouped.
         batch_atoms: largest number of atoms evaluated together; None: as many as pay and fit into memory.
-        labels: only these; default energy, forces, stress of local models, charges and dipole where predicted.
+        labels: only these; default energy, forces, stress of local models, and charges, dipole and magnetic moments
+            where predicted.
 
     Raises DataError if no frame has any of the labels.
     """

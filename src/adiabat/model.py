@@ -24,6 +24,7 @@ from adiabat.potential import Potential, Prediction
 from adiabat.pretrained.catalogue import catalogue, find
 from adiabat.pretrained.weights import get
 
+EXTRA = ("charges", "dipole", "magnetic_moments")  # given without asking by models that predict them
 MANY = 50  # structures from which on making the kernels' tables pays
 
 
@@ -49,8 +50,9 @@ class Model:
         """Energies (eV), forces (eV/Å) and whatever else `want` names, as numpy arrays.
 
         Stress (eV/Å³, 3×3, tension positive) is added by default where the structure is periodic and the model
-        local, and so are charges (e), dipoles (e·Å) and magnetic moments (μB) of models that have them. One structure gives one dictionary, a sequence gives a list in the same order, evaluated in batches as
-        large as memory allows (`adiabat.batched`).
+        local, and so are charges (e), dipoles (e·Å) and magnetic moments (μB) of models that predict them. One
+        structure gives one dictionary, a sequence gives a list in the same order, evaluated in batches as large as
+        memory allows (`adiabat.batched`).
         """
         single = isinstance(structures, ase.Atoms)
         atoms = [structures] if single else list(structures)
@@ -67,8 +69,8 @@ class Model:
             run = self._fast(quantities) if len(indices) >= MANY else None
             predictions = evaluate_many(self.potential, systems, quantities, run=run, names=indices)
             for index, prediction in zip(indices, predictions, strict=True):
-                more = EXTRA if want is None else ()
-                results[index] = _row(prediction, [*quantities, *(n for n in more if getattr(prediction, n) is not None)])
+                more = [n for n in EXTRA if want is None and getattr(prediction, n) is not None]
+                results[index] = _row(prediction, [*quantities, *more])
         return results[0] if single else results
 
     def _fast(self, want: Sequence[str]) -> Callable[[Graph], Prediction] | None:

@@ -1,21 +1,31 @@
 """CHGNet through the battery, beside the published program, and what its options do."""
 
+import ase
+import ase.io
+import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from adiabat.architectures import method
 from adiabat.architectures.invariant.chgnet import CHGNet, CHGNetConfig
+from adiabat.cli.app import app
+from adiabat.data import DataInfo, Frame, MemoryDataset
 from adiabat.errors import CheckpointError, ConfigError, GeometryError
 from adiabat.evaluate import derive, evaluate
+from adiabat.fit.gradient import GradientConfig, GradientFitter
 from adiabat.geometry import Graph, System
+from adiabat.model import Model
 from adiabat.pretrained.importers.chgnet import from_kit, read_chgnet
 from adiabat.pretrained.kit import Kit
+from adiabat.pretrained.originals import import_original, read_original
 from adiabat.testing.battery import run_battery
 from adiabat.testing.parity import parity
 
 TINY = {"channels": 8, "layers": 3, "basis": 5, "angular": 2, "power": 5, "hidden": 8, "head": (8,)}
 SMALL = CHGNetConfig(cutoff=4.5, bond_cutoff=3.0, **TINY)
 WATER = System.from_arrays([[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]], [8, 1, 1])
+ATOMS = ase.Atoms("OH2", WATER.positions.numpy())
 HYDROGEN = System.from_arrays([[0, 0, 0], [0.74, 0, 0]], [1, 1])
 
 
@@ -47,7 +57,7 @@ def test_importer_names_faults(shared):
     options, weights = kit.meta["hyperparameters"], kit.weights()
     with pytest.raises(CheckpointError, match="do not belong together"):
         read_chgnet(options | {"num_radial": 7}, weights)
-    with pytest.raises(CheckpointError, match="gMLP_norm 'batch'"):
+    with pytest.raises(CheckpointError, match="gMLP_norm 'batch' with readout_norm 'layer'"):
         read_chgnet(options | {"gMLP_norm": "batch"}, weights)
     with pytest.raises(CheckpointError, match=r"widths \[8, 16\]"):
         read_chgnet(options | {"bond_fea_dim": 8}, weights)
@@ -129,3 +139,65 @@ def test_options_are_checked():
             CHGNetConfig.parse(wrong)
     with pytest.raises(ConfigError, match=r"bond_cutoff 5\.0 Å is beyond cutoff 4\.5 Å"):
         CHGNet(CHGNetConfig(cutoff=4.5, bond_cutoff=5.0), [1])
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_original_files(shared, tmp_path, legacy):
+    kit = Kit(shared / "golden" / "chgnet-random")
+    own = {k: v for k, v in kit.meta["hyperparameters"].items() if k != "mlp_out_bias"}  # as published files
+    model = {"state_dict": kit.weights(), "model_args": own}
+    training = {"optimizer": {"state": {}, "param_groups": [{"lr": 1e-3}]}, "scheduler": {"last_epoch": 7}}
+    file = tmp_path / "chgnet.pth.tar"
+    torch.save({"model": model} | training, file, _use_new_zipfile_serialization=not legacy)
+    found, expected = import_original(file).potentials[""], from_kit(kit).potentials[""]
+    assert found.model.config == expected.model.config
+    for name, value in expected.state_dict().items():
+        assert torch.equal(found.state_dict()[name], value), name
+
+
+def test_foreign_files_are_refused(shared, tmp_path):
+    file = tmp_path / "other.pth.tar"
+    torch.save({"model": {"state_dict": {"weight": torch.zeros(2)}, "model_args": {"n_conv": 3}}}, file)
+    with pytest.raises(CheckpointError, match="is not recognized"):
+        read_original(file)
+    with pytest.raises(CheckpointError, match="no model with model_args and state_dict"):
+        read_original(file, "chgnet")
+
+
+def test_without_normalization():
+    torch.manual_seed(8)
+    model = CHGNet(SMALL.model_copy(update={"normalize": False}), [1, 8])
+    assert not [name for name, _ in model.named_parameters() if "norm" in name]
+    graph = Graph.build(WATER, 4.5)
+    forces = evaluate(model, graph).forces
+    assert float(forces.abs().max()) > 1e-3
+    torch.testing.assert_close(forces.sum(dim=0), torch.zeros(3), atol=1e-12, rtol=0)
+
+
+def test_magnetic_moments_reach_users(tmp_path):
+    torch.manual_seed(9)
+    potential = CHGNet(SMALL, [1, 8])
+    model = Model(potential, DataInfo(elements=(1, 8)))
+    atoms = ATOMS.copy()
+    expected = evaluate(potential, Graph.build(WATER, 4.5), ("magnetic_moments",)).magnetic_moments.numpy()
+    assert expected.shape == (3,)
+    np.testing.assert_allclose(model.predict(atoms)["magnetic_moments"], expected)
+    assert set(model.predict(atoms, want=["energy"])) == {"energy"}
+    atoms.calc = model.calculator()
+    np.testing.assert_allclose(atoms.get_magnetic_moments(), expected)
+    checkpoint, output = model.save(tmp_path / "m.adiabat"), tmp_path / "out.extxyz"
+    ase.io.write(tmp_path / "in.extxyz", ATOMS.copy())
+    done = CliRunner().invoke(app, ["predict", str(checkpoint), str(tmp_path / "in.extxyz"), "-o", str(output)])
+    assert done.exit_code == 0, done.output
+    np.testing.assert_allclose(ase.io.read(output).arrays["adiabat_magnetic_moments"], expected, atol=1e-7)
+
+
+def test_moments_are_learned():
+    torch.manual_seed(10)
+    frames = [Frame(WATER, {"energy": torch.zeros(()), "magnetic_moments": torch.tensor([1.5, 0.1, 0.2])})] * 2
+    terms = {"energy": {"weight": 0.0}, "forces": {"weight": 0.0}, "magnetic_moments": {"weight": 1.0}}
+    config = GradientConfig.parse({"loss": terms, "epochs": 100, "optimizer": {"rate": 0.01}, "compile": False})
+    model, data = CHGNet(SMALL, [1, 8]), MemoryDataset(frames)
+    GradientFitter(model, data, data, config).fit()
+    found = evaluate(model, Graph.build(WATER, 4.5), ("magnetic_moments",)).magnetic_moments
+    torch.testing.assert_close(found, torch.tensor([1.5, 0.1, 0.2]), atol=0.1, rtol=0)

@@ -21,9 +21,10 @@ class NormalizedGatedMLP(nn.Module):
         inputs: width of each input.
         hidden: width of the hidden layer of either network; 0 for networks of one layer.
         outputs: width of the output.
+        normalize: whether there are layer normalizations LN.
     """
 
-    def __init__(self, inputs: Sequence[int], hidden: int, outputs: int):
+    def __init__(self, inputs: Sequence[int], hidden: int, outputs: int, normalize: bool = True):
         super().__init__()
         self.inputs = list(inputs)
         self.inward = nn.Linear(sum(inputs), 2 * (hidden or outputs))
@@ -32,7 +33,8 @@ class NormalizedGatedMLP(nn.Module):
         nn.init.zeros_(self.inward.bias)
         self.core = dense(hidden, outputs) if hidden else None
         self.gate = dense(hidden, outputs) if hidden else None
-        self.core_norm, self.gate_norm = nn.LayerNorm(outputs), nn.LayerNorm(outputs)
+        self.core_norm = nn.LayerNorm(outputs) if normalize else nn.Identity()
+        self.gate_norm = nn.LayerNorm(outputs) if normalize else nn.Identity()
 
     def part(self, place: int, values: Tensor) -> Tensor:
         """What input number `place` adds to the first layers `[n, 2 · hidden]`; the bias comes with the first."""

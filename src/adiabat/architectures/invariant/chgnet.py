@@ -69,8 +69,11 @@ class CHGNetConfig(ArchitectureConfig):
     """Hidden nodes of the networks that update atoms and bonds."""
     head: tuple[int, ...] = (64, 64, 64)
     """Nodes of the energy network's hidden layers."""
+    normalize: bool = True
+    """Whether networks normalize what their activations see (false in version 0.2.0)."""
     bias: bool = False
-    """Whether the last linear map L of an update has a bias."""
+    """Whether the last linear map L of an update has a bias (true in version 0.2.0). The energy of bonds then depends
+    on whether their system has an angle anywhere."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ class AtomConvolution(nn.Module):
 
     def __init__(self, config: CHGNetConfig):
         super().__init__()
-        self.phi = NormalizedGatedMLP((config.channels,) * 3, config.hidden, config.channels)
+        self.phi = NormalizedGatedMLP((config.channels,) * 3, config.hidden, config.channels, config.normalize)
         self.outward = dense(config.channels, config.channels, config.bias)
 
     def forward(self, v: Tensor, e: Tensor, change: Tensor | None, edges: Edges) -> Tensor:
@@ -145,7 +148,7 @@ class BondConvolution(nn.Module):
 
     def __init__(self, config: CHGNetConfig):
         super().__init__()
-        self.phi = NormalizedGatedMLP((config.channels,) * 4, config.hidden, config.channels)
+        self.phi = NormalizedGatedMLP((config.channels,) * 4, config.hidden, config.channels, config.normalize)
         self.outward = dense(config.channels, config.channels, config.bias)
 
     def forward(self, v: Tensor, e: Tensor, a: Tensor, edges: Edges) -> Tensor:
@@ -161,7 +164,7 @@ class AngleUpdate(nn.Module):
 
     def __init__(self, config: CHGNetConfig):
         super().__init__()
-        self.phi = NormalizedGatedMLP((config.channels,) * 4, 0, config.channels)
+        self.phi = NormalizedGatedMLP((config.channels,) * 4, 0, config.channels, config.normalize)
 
     def forward(self, v: Tensor, e: Tensor, a: Tensor, edges: Edges) -> Tensor:
         """The features after the update `[2 · angles, channels]`."""
@@ -195,7 +198,7 @@ class CHGNet(AtomicPotential):
         self.bonds = nn.ModuleList(BondConvolution(config) for _ in range(layers - 1))
         self.angles = nn.ModuleList(AngleUpdate(config) for _ in range(layers - 2))
         self.moment = dense(channels, 1)
-        self.head_norm = nn.LayerNorm(channels)
+        self.head_norm = nn.LayerNorm(channels) if config.normalize else nn.Identity()
         self.head = MLP((channels, *config.head, 1), "silu")
 
     def prepare(self, graph: Graph) -> Graph:

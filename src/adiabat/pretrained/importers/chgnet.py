@@ -21,8 +21,7 @@ _FIXED = {
     "read_out": "ave",
     "mlp_first": True,
     "non_linearity": "silu",
-    "gMLP_norm": "layer",
-    "readout_norm": "layer",
+    "conv_norm": None,
 }
 _RENAMED = {
     "start.weight": "bond_embedding.weight",
@@ -62,8 +61,8 @@ def read_chgnet(options: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Re
             raise CheckpointError(
                 f"{name} '{options[name]}' is not an option of the page CHGNet, which has '{known}' alone."
             )
-    config = _config(options)
     source = _Source(weights)
+    config = _config(options, "bond_conv_layers.0.mlp_out.layers.1.bias" in source)
     rows = source["atom_embedding.embedding.weight"].shape[0]
     model = CHGNet(config, range(1, rows + 1)).double()
     arrays = {}
@@ -79,13 +78,19 @@ def read_chgnet(options: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Re
     return Referenced(model, {z: float(energy) for z, energy in enumerate(energies, 1)})
 
 
-def _config(options: Mapping[str, Any]) -> CHGNetConfig:
+def _config(options: Mapping[str, Any], bias: bool) -> CHGNetConfig:
     widths = {options[f"{kind}_fea_dim"] for kind in ("atom", "bond", "angle")}
     hidden = {options[f"{kind}_conv_hidden_dim"] for kind in ("atom", "bond")}
     if len(widths) > 1 or len(hidden) > 1:
         raise CheckpointError(
             f"features of widths {sorted(widths)} with hidden layers of {sorted(hidden)} nodes are not options of the"
             " page CHGNet, where atoms, bonds and angles have the same."
+        )
+    norms = {options.get(name, "layer") for name in ("gMLP_norm", "readout_norm")}
+    if len(norms) > 1 or norms - {"layer", None}:
+        raise CheckpointError(
+            f"gMLP_norm '{options.get('gMLP_norm')}' with readout_norm '{options.get('readout_norm')}' is not of the"
+            " page CHGNet, where both are 'layer' or none."
         )
     head = options["mlp_hidden_dims"]
     return CHGNetConfig.parse(
@@ -99,7 +104,8 @@ def _config(options: Mapping[str, Any]) -> CHGNetConfig:
             "power": options["cutoff_coeff"],
             "hidden": hidden.pop(),
             "head": (head,) if isinstance(head, int) else tuple(head),
-            "bias": options.get("mlp_out_bias", False),
+            "bias": bias,
+            "normalize": norms.pop() == "layer",
         }
     )
 
