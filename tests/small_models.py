@@ -26,7 +26,12 @@ SMALL_CHGNET = {"channels": 8, "layers": 3, "basis": 5, "angular": 2, "hidden": 
 SMALL_MEGNET = {"cutoff": 3.0, "basis": 6, "channels": 6, "layers": 1, "encoder": (), "hidden": (6,), "head": (4,)}
 SMALL_NEQUIP = {"cutoff": 3.0, "layers": 2, "hidden_irreps": "4x0e+2x1o", "l_max": 1, "radial_network": (8,)}
 SMALL_AEV = Terms(
-    cutoff=3.0, radial_shifts=(1.0, 2.0), angular_cutoff=2.5, angular_shifts=(1.0, 1.8), angles=(0.5, 2.0), zeta=(4.0,)
+    cutoff=3.0,
+    radial_shifts=(1.0, 2.0),
+    angular_cutoff=2.5,
+    angular_shifts=(1.0, 1.8),
+    angles=(0.5, 2.0),
+    zeta=(4.0,),
 )
 MODELS = {
     "bpnn": lambda: BPNN(BPNNConfig(cutoff=3.0, hidden=(4,), activations=("tanh",), recipe=Recipe()), ELEMENTS),

@@ -6,7 +6,9 @@ import torch
 from adiabat.architectures.equivariant.mace import MACE, MACEConfig
 from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
 from adiabat.architectures.kernel.sgdml import SGDML, SGDMLConfig
+from adiabat.architectures.local.ani import ANI, ANIConfig
 from adiabat.architectures.local.bpnn import BPNN, BPNNConfig
+from adiabat.descriptors.aev import Terms
 from adiabat.errors import CapabilityError
 from adiabat.evaluate import evaluate
 from adiabat.geometry import Graph, System
@@ -27,6 +29,7 @@ MODELS = {
     "mace full couplings": lambda: MACE(MACEConfig(**SMALL, couplings="full", agnostic_product=True), [1, 8]),
     "bpnn": lambda: BPNN(BPNNConfig(cutoff=4.0), [1, 8]),
     "bpnn components": lambda: BPNN(BPNNConfig(cutoff=4.0, components=9, cutoff_function="poly2"), [1, 6, 8]),
+    "ani": lambda: ANI(ANIConfig(aev=Terms(cutoff=4.0), hidden={"others": (20, 7)}, members=3), [1, 6, 8]),
 }
 
 

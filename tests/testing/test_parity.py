@@ -138,6 +138,19 @@ def test_what_cannot_be_compared_is_listed(kit):
     assert report.skipped["hydrogen/forces"] == "the program's value is not finite"
 
 
+def test_a_stress_that_is_not_symmetric_is_no_derivative(kit):
+    virial = Kit(kit).outputs()["crystal/virial"].copy()
+    size = np.abs(virial).max()
+    virial[0, 1] += 5e-3 * size
+    change(kit, crystal__virial=virial)
+    assert parity(Kit(kit)).status == "off"
+    virial[0, 1] += 2e-2 * size
+    change(kit, crystal__virial=virial)
+    report = parity(Kit(kit))
+    assert report.status == "equal"
+    assert "not symmetric" in report.skipped["crystal/virial"]
+
+
 def test_nothing_compared_is_not_equal(kit):
     np.savez(kit / "outputs.npz", **{"co/descriptor": np.ones(3)})
     assert parity(Kit(kit)).status == "off"

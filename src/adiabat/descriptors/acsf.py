@@ -303,12 +303,12 @@ class ACSF(Descriptor):
             ranges = ranges * self._ranges_of(r_jk)
         else:
             ranges = ranges * torch.where(self.range_wide, 1.0, self._ranges_of(r_jk))
-        powers = torch.stack([_power(1.0 + sign * cosine, zeta) for zeta, sign in self._powers] or [cosine], dim=1)
+        powers = torch.stack([power(1.0 + sign * cosine, zeta) for zeta, sign in self._powers] or [cosine], dim=1)
         powers = powers[:, : len(self._powers)]
         return (ranges @ self.pick_range.to(r_ij.dtype)) * (powers @ self.pick_power.to(r_ij.dtype))
 
 
-def _power(base: Tensor, zeta: float) -> Tensor:
+def power(base: Tensor, zeta: float) -> Tensor:
     """2^(1−ζ) base^ζ for base ≥ 0; whole ζ by repeated squaring."""
     half = 0.5 * base.clamp(min=0.0)
     if zeta != int(zeta):

@@ -15,18 +15,21 @@ class ElementNetworks(nn.Module):
 
     Args:
         sizes: number of features of each element; longer rows are cut to it.
-        hidden: width of each hidden layer.
+        hidden: width of each hidden layer; a row of them for each element where they differ.
         activations: name in ACTIVATIONS for each hidden layer; the output is linear.
     """
 
-    def __init__(self, sizes: Sequence[int], hidden: Sequence[int], activations: Sequence[str]):
+    def __init__(
+        self, sizes: Sequence[int], hidden: Sequence[int] | Sequence[Sequence[int]], activations: Sequence[str]
+    ):
         super().__init__()
         self.sizes = tuple(sizes)
         self.activations = tuple(activations)
         self.layers = nn.ModuleList()
         self._stacked: list[tuple[Tensor, Tensor]] | None = None
-        for size in sizes:
-            widths = [size, *hidden, 1]
+        for place, size in enumerate(sizes):
+            own = hidden[place] if hidden and isinstance(hidden[0], Sequence) else hidden
+            widths: list[int] = [size, *own, 1]  # type: ignore[list-item, misc]
             self.layers.append(nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths)))
         self.reset()
 

@@ -27,6 +27,8 @@ from adiabat.units import energy_unit, length_unit
 TOLERANCE, TOLERANCE_FLOAT32 = 1e-6, 1e-5
 FLOOR = 1e-6
 """Smallest magnitude that errors are relative to: a perfect crystal's forces are rounding."""
+ASYMMETRY = 1e-2
+"""Part of a stress beyond which it is not compared: no energy that turning leaves as it is gives such a one."""
 SUPERCELL = "_from_supercell"
 # names of quantities in kits, ours first
 _NAMES = {
@@ -171,6 +173,8 @@ class _Comparison:
                 self.skipped[f"*/{name}"] = "not a quantity that parity compares"
             elif not np.isfinite(given[name]).all():
                 self.skipped[f"{label}/{name}"] = "the program's value is not finite"
+            elif own in ("stress", "virial") and _asymmetry(given[name]) > ASYMMETRY:
+                self.skipped[f"{label}/{name}"] = "the program's is not symmetric: its energy changes with rotation"
             else:
                 wanted[own] = given[name]
         return wanted
@@ -199,6 +203,13 @@ class _Comparison:
             error = float("inf") if np.isnan(error) else error
             found.append(Deviation(quantity, error, error / max(largest, FLOOR), largest, len(rows), worst))
         return tuple(found)
+
+
+def _asymmetry(stress: np.ndarray) -> float:
+    """The largest difference from the transpose, relative to the largest magnitude."""
+    if stress.shape[-2:] != (3, 3):
+        return 0.0
+    return float(np.abs(stress - stress.swapaxes(-1, -2)).max() / max(np.abs(stress).max(), FLOOR))
 
 
 def _values(

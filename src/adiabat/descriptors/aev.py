@@ -1,0 +1,168 @@
+"""Atomic environment vectors (Smith, Isayev and Roitberg, Chem. Sci. 8, 3192 (2017), doi:10.1039/C6SC05720A).
+
+| paper | here | shape, unit |
+|---|---|---|
+| R_ij, θ_jik | `r`, its cosine | [pairs], [triplets] |
+| R_C of G^R and G^A | `terms.cutoff`, `terms.angular_cutoff` | Å |
+| η, R_s of G^R | `terms.radial_eta`, `terms.radial_shifts` | Å⁻², Å |
+| η, ζ, R_s, θ_s of G^A | `terms.angular_eta`, `terms.zeta`, `terms.angular_shifts`, `terms.angles` | Å⁻², 1, Å, rad |
+| G^R, G^A (eqs. 3, 4) | columns of the rows | [atoms, size], 1 |
+
+A row has a block of G^R for each element of the neighbor, then one of G^A for each unordered pair of elements
+(first with first, first with second, ...), elements in ascending order. Inside a block the parameters vary in the
+order η, ζ, R_s, θ_s, the last fastest.
+
+Departures from the paper, all from NeuroChem (doi:10.1063/1.5023802): G^R carries a factor ¼; the cosine of an angle
+is multiplied by 0.95 before the angle is taken, which keeps derivatives finite for collinear atoms; every unordered
+pair of neighbors counts once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from itertools import product
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from adiabat.descriptors.acsf import power
+from adiabat.descriptors.base import Descriptor, element_index
+from adiabat.errors import ConfigError
+from adiabat.geometry import Graph, triplets
+from adiabat.kernels.environment_vectors import EnvironmentVectors
+from adiabat.nn.cutoffs import CosineCutoff
+from adiabat.settings import Settings
+
+SHRINK = 0.95  # of cosines
+WEIGHT = 0.25  # of radial terms
+Positive = Annotated[float, Field(gt=0.0)]
+
+
+def _even(first: float, step: float, count: int) -> tuple[float, ...]:
+    return tuple(first + step * k for k in range(count))
+
+
+class Terms(Settings):
+    """Parameters of the functions: every combination is one. Defaults: ANI-1x (doi:10.1063/1.5023802)."""
+
+    cutoff: float = Field(default=5.2, gt=0.0)
+    """R_C of the radial functions, Å."""
+    radial_eta: tuple[Positive, ...] = Field(default=(16.0,), min_length=1)
+    """η of the radial functions, Å⁻²."""
+    radial_shifts: tuple[float, ...] = Field(default=_even(0.9, 0.26875, 16), min_length=1)
+    """R_s of the radial functions, Å."""
+    angular_cutoff: float = Field(default=3.5, gt=0.0)
+    """R_C of the angular functions, Å, at most that of the radial ones."""
+    angular_eta: tuple[Positive, ...] = Field(default=(8.0,), min_length=1)
+    """η of the angular functions, Å⁻²."""
+    zeta: tuple[Annotated[float, Field(ge=1.0)], ...] = Field(default=(32.0,), min_length=1)
+    """ζ, sharpness in the angle."""
+    angular_shifts: tuple[float, ...] = Field(default=_even(0.9, 0.65, 4), min_length=1)
+    """R_s of the angular functions, Å, for the mean of the two distances."""
+    angles: tuple[float, ...] = _even(0.19634954084936207, 0.39269908169872414, 8)
+    """θ_s, radians; none for a descriptor without angles."""
+
+
+class AEV(Descriptor):
+    """Rows of radial and angular functions of each atom's surroundings.
+
+    Args:
+        terms: parameters of the functions.
+        elements: atomic numbers.
+    """
+
+    element: Tensor
+    element_pair: Tensor
+    radial: Tensor
+    ranges: Tensor
+    turns: Tensor
+
+    def __init__(self, terms: Terms, elements: Iterable[int]):
+        super().__init__(elements, terms.cutoff)
+        if terms.angular_cutoff > terms.cutoff:
+            raise ConfigError(
+                f"angular_cutoff {terms.angular_cutoff} Å is larger than cutoff {terms.cutoff} Å: make it smaller."
+            )
+        self.terms = terms
+        kinds = len(self.elements)
+        radial = list(product(terms.radial_eta, terms.radial_shifts))
+        ranges = list(product(terms.angular_eta, terms.angular_shifts))
+        self.zetas = tuple(terms.zeta)
+        columns = {
+            "radial": radial,  # eta, shift
+            "ranges": ranges,  # eta, shift
+            "turns": [(math.cos(a), math.sin(a)) for a in terms.angles],
+        }
+        for name, rows in columns.items():
+            values = torch.tensor(rows, dtype=torch.float64).reshape(-1, 2)
+            self.register_buffer(name, values, persistent=False)
+        self.angular = len(ranges) * len(terms.zeta) * len(terms.angles)
+        blocks = kinds * (kinds + 1) // 2
+        self.sizes = (kinds * len(radial) + blocks * self.angular,) * kinds
+        row, column = torch.triu_indices(kinds, kinds)
+        both = torch.zeros((kinds, kinds), dtype=torch.int64)
+        both[row, column] = both[column, row] = torch.arange(blocks)
+        self.register_buffer("element_pair", both, persistent=False)
+        self.register_buffer("element", element_index(self.elements), persistent=False)
+        self.cut = CosineCutoff(terms.cutoff)
+        self.angular_cut = CosineCutoff(terms.angular_cutoff)
+
+    def kernel(self) -> EnvironmentVectors:
+        """The same functions in C++; CapabilityError if this machine has no compiler."""
+        return EnvironmentVectors(
+            self.radial, self.ranges, self.zetas, self.turns, len(self.terms.angular_shifts), len(self.elements),
+            (self.cutoff, self.terms.angular_cutoff), (WEIGHT, SHRINK),
+        )  # fmt: skip
+
+    def forward(self, graph: Graph) -> Tensor:
+        vectors = graph.vectors()
+        r = vectors.norm(dim=1)
+        kinds = self.element[graph.system.numbers]
+        atoms, near = graph.system.atoms, len(self.elements)
+        rows = self._sum(self._radial_values(r), graph.centers * near + kinds[graph.neighbors], atoms, near)
+        if not self.angular:
+            return rows
+        first, second = (self.triplets(graph) if graph.triplets is None else graph.triplets).unbind(0)
+        blocks = near * (near + 1) // 2
+        of_neighbor = kinds[graph.neighbors]
+        block = self.element_pair[of_neighbor[first], of_neighbor[second]]
+        values = self._angular_values(vectors, r, first, second)
+        more = self._sum(values, graph.centers[first] * blocks + block, atoms, blocks)
+        return torch.cat([rows, more], dim=1)
+
+    def triplets(self, graph: Graph) -> Tensor:
+        """The contributing triplets `[2, triplets]`, pairs with the same center."""
+        r = graph.vectors().detach().norm(dim=1)
+        close = (r < self.terms.angular_cutoff).nonzero()[:, 0]
+        first, second = triplets(graph.centers[close], graph.system.atoms)
+        return torch.stack([close[first], close[second]])
+
+    @staticmethod
+    def _sum(values: Tensor, index: Tensor, rows: int, blocks: int) -> Tensor:
+        """Adds `[n, functions]` into `[rows, blocks · functions]` at `index = row · blocks + block`."""
+        out = values.new_zeros((rows * blocks, values.shape[1])).index_add(0, index, values)
+        return out.reshape(rows, blocks * values.shape[1])
+
+    def _radial_values(self, r: Tensor) -> Tensor:
+        """Summands of G^R `[pairs, functions]` (eq. 3)."""
+        eta, shift = self.radial.to(r.dtype).unbind(1)
+        return torch.exp(-eta * (r[:, None] - shift) ** 2) * (WEIGHT * self.cut(r))[:, None]
+
+    def _angular_values(self, vectors: Tensor, r: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """Summands of G^A `[triplets, functions]` (eq. 4)."""
+        cut = self.angular_cut(r)
+        r_ij, r_ik = r.index_select(0, first), r.index_select(0, second)
+        dots = (vectors.index_select(0, first) * vectors.index_select(0, second)).sum(dim=1)
+        cosine = SHRINK * dots / (r_ij * r_ik)
+        sine = torch.sqrt(1.0 - cosine * cosine)
+        across, up = self.turns.to(r.dtype).unbind(1)
+        base = 1.0 + cosine[:, None] * across + sine[:, None] * up  # cos(θ − θ_s) = cos θ cos θ_s + sin θ sin θ_s
+        eta, shift = self.ranges.to(r.dtype).unbind(1)
+        apart = torch.exp(-eta * (0.5 * (r_ij + r_ik)[:, None] - shift) ** 2)
+        apart = apart * (cut.index_select(0, first) * cut.index_select(0, second))[:, None]
+        apart = apart.unflatten(1, (-1, 1, len(self.terms.angular_shifts), 1))
+        turned = torch.stack([power(base, zeta) for zeta in self.zetas], dim=1)
+        return (apart * turned[:, None, :, None, :]).flatten(1)
