@@ -1,13 +1,19 @@
 """Low-rank updates, frozen parameters, two heads and mixed-in frames."""
 
+import copy
+
 import morse
 import pytest
 import small_models
 import torch
 from torch.nn.utils import parametrize
 
+import adiabat.fit.gradient as gradient
+from adiabat.data import Frame, MemoryDataset
 from adiabat.errors import ConfigError, FitError
 from adiabat.evaluate import evaluate
+from adiabat.fit.compiled import CompiledStep
+from adiabat.fit.gradient import GradientConfig, GradientFitter
 from adiabat.fit.heads import OfHead, TwoHeads
 from adiabat.fit.low_rank import LowRankConfig, adaptable, attach, freeze, merge
 from adiabat.fit.replay import Joined, mix
@@ -122,3 +128,33 @@ def test_two_heads_answer_separately():
         torch.testing.assert_close(both.forces[graph.system.system == k], alone.forces)
     parts = [evaluate(p, Graph.build(frames[1].system, model.cutoff)).energy for p in (heads.first(), heads.second())]
     assert abs(parts[0] - parts[1]).item() > 1.0
+
+
+@pytest.mark.parametrize("kind", ["low-rank", "heads", "frozen"])
+def test_compiled_steps_do_the_same(kind, monkeypatch, tmp_path):
+    monkeypatch.setenv("ADIABAT_CACHE", str(tmp_path))
+    monkeypatch.setattr(gradient, "CompiledStep", lambda p: CompiledStep(p, "captured"))
+    torch.manual_seed(0)
+    start = small_models.MODELS["schnet"]()
+    if kind == "low-rank":
+        attach(start, LowRankConfig(rank=2, targets=("*.filters.*",)))
+        start = disturbed(start)
+    if kind == "heads":
+        start = TwoHeads(Referenced(start, {1: -1.0}), ("*.bias",))
+    if kind == "frozen":
+        freeze(start, ("embedding.*",))
+    train = Joined(*(OfHead(MemoryDataset(_labeled(k)), k) for k in (0, 1)))
+    results = []
+    for option in (True, False):
+        config = GradientConfig(epochs=1, batch_size=6, compile=option)
+        fitter = GradientFitter(copy.deepcopy(start), train, train, config)
+        results.append(fitter.fit().history[-1]["valid_loss"])
+        assert (fitter.compiled is not None) == option
+        assert fitter.compiled is None or fitter.compiled.reason is None
+    assert results[0] == pytest.approx(results[1], rel=1e-8)
+
+
+def _labeled(seed):
+    torch.manual_seed(seed)
+    systems = [small_models.structure(4 + k, 4.0, k) for k in range(3)]
+    return [Frame(s, {"energy": torch.randn(()), "forces": torch.randn(s.atoms, 3)}) for s in systems]

@@ -41,6 +41,8 @@ _CODE = (
     "evaluate.py",
     "fit/losses.py",
     "fit/compiled.py",
+    "fit/heads.py",
+    "fit/low_rank.py",
 )
 # profiler's names and tables of lines take a good part of the C++ compiler's time
 _OPTIONS: dict[str, Any] = {

@@ -129,5 +129,5 @@ def _program(
         found |= {f"sum of {name}": value for name, value in sums.items()}
         return found | {f"gradient of {name}": slope for name, slope in zip(leaves, slopes, strict=True)}
 
-    identity = f"training {describe(potential)} {signature}"
+    identity = f"training {trained} of {describe(potential)} {signature}"
     return Program(function, tensors(potential), layouts, identity, potential.device)
