@@ -8,6 +8,7 @@ from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
 from adiabat.architectures.kernel.sgdml import SGDML, SGDMLConfig
 from adiabat.architectures.local.ani import ANI, ANIConfig
 from adiabat.architectures.local.bpnn import BPNN, BPNNConfig
+from adiabat.architectures.local.nep import NEP, NEPConfig
 from adiabat.descriptors.aev import Terms
 from adiabat.errors import CapabilityError
 from adiabat.evaluate import evaluate
@@ -27,6 +28,7 @@ MODELS = {
     ),
     "mace nonlinear": lambda: MACE(MACEConfig(**SMALL, interaction="nonlinear", cutoff_on="messages"), [1, 8]),
     "mace full couplings": lambda: MACE(MACEConfig(**SMALL, couplings="full", agnostic_product=True), [1, 8]),
+    "nep": lambda: NEP(NEPConfig(cutoff=4.0, angular_cutoff=3.0, repulsion=(0.5, 1.2)), [1, 8]),
     "bpnn": lambda: BPNN(BPNNConfig(cutoff=4.0), [1, 8]),
     "bpnn components": lambda: BPNN(BPNNConfig(cutoff=4.0, components=9, cutoff_function="poly2"), [1, 6, 8]),
     "ani": lambda: ANI(ANIConfig(aev=Terms(cutoff=4.0), hidden={"others": (20, 7)}, members=3), [1, 6, 8]),
@@ -68,7 +70,7 @@ def test_frozen_equals_the_model(name):
         assert torch.equal(unprepared.forces, found.forces)
 
 
-@pytest.mark.parametrize("name", ["schnet", "mace", "mace agnesi density"])
+@pytest.mark.parametrize("name", ["schnet", "mace", "mace agnesi density", "nep"])
 def test_forces_of_a_frozen_model_are_derivatives(name):
     torch.manual_seed(2)
     frozen = MODELS[name]().double().frozen()

@@ -41,6 +41,11 @@ class DensityInvariants(ConstantModule):
         """Number of invariants of one channel."""
         return self.l_max + len(self.triples) + self.fives
 
+    @property
+    def fives_place(self) -> int:
+        """Where q_{1111} is among the invariants, −1 if it is not there."""
+        return self.l_max + (self.triples[:1] == ((2, 2, 2),)) if self.fives else -1
+
     def forward(self, density: Tensor) -> Tensor:
         """`[atoms, channels, l_max (l_max + 2)]` to `[atoms, count, channels]`."""
         powers = density.square() @ self.of_degree
@@ -50,8 +55,7 @@ class DensityInvariants(ConstantModule):
             pairs = (a[..., :, None] * b[..., None, :]).flatten(2)
             found.append(((pairs @ getattr(self, _name(triple)).flatten(0, 1)) * c).sum(dim=2))
         if self.fives:
-            place = self.l_max + (self.triples[:1] == ((2, 2, 2),))
-            found.insert(place, 7.0 / 15.0 * powers[..., 0].square())
+            found.insert(self.fives_place, 7.0 / 15.0 * powers[..., 0].square())
         return torch.stack(found, dim=1)
 
 

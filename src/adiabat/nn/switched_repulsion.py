@@ -49,6 +49,11 @@ class SwitchedRepulsion(ConstantModule):
             exact[first, second] = exact[second, first] = values
             self.set_constant(name, exact)
 
+    def table(self) -> Tensor:
+        """Charges, rates, radii and screening of every pair of elements `[elements, elements, 12]`, for the kernel."""
+        own = (self.charges[..., None], self.rates[..., None], self.radii, self.screening.flatten(2))
+        return torch.cat(own, dim=2)
+
     def forward(self, distances: Tensor, kinds: Tensor) -> Tensor:
         """Half the energy of each pair `[pairs]`, eV, which is its center's share.
 

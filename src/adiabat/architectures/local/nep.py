@@ -35,10 +35,12 @@ from adiabat.descriptors.base import element_index
 from adiabat.elements import number, symbol
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
+from adiabat.kernels.density_network import DensityFeatures, DensityNetwork
+from adiabat.kernels.pairs import PairIndex
 from adiabat.nn.constants import ConstantModule
 from adiabat.nn.cutoffs import CosineCutoff
 from adiabat.nn.element_networks import ElementNetworks
-from adiabat.nn.invariants import DensityInvariants, Triple
+from adiabat.nn.invariants import DensityInvariants, Triple, coupling
 from adiabat.nn.radial import ChebyshevBasis
 from adiabat.nn.spherical_harmonics import SphericalHarmonics
 from adiabat.nn.switched_repulsion import SwitchedRepulsion
@@ -94,6 +96,10 @@ class RadialFunctions(nn.Module):
         self.polynomials, self.cutoff = ChebyshevBasis(basis), CosineCutoff(1.0)
         self.coefficients = nn.Parameter(torch.randn(kinds * kinds, channels, basis) * basis**-0.5)
 
+    def grid(self, kinds: int) -> Tensor:
+        """c_nk `[elements, elements, channels, basis]`."""
+        return self.coefficients.view(kinds, kinds, *self.coefficients.shape[1:])
+
     def basis(self, u: Tensor) -> Tensor:
         """f_k `[pairs, basis]` of r/r_c `[pairs]`."""
         return 0.5 * (self.polynomials(2.0 * (u - 1.0).square() - 1.0) + 1.0) * self.cutoff(u)[:, None]
@@ -133,6 +139,15 @@ class NEPDescriptor(ConstantModule):
         density = rows.contract(rows.pad(g[:, None]), rows.pad(harmonics))
         return torch.cat((features, self.invariants(density).flatten(1)), dim=1)
 
+    def of_kernel(self, factor: Tensor) -> DensityFeatures:
+        """What the fast kernel needs to make the same features times `factor [size]`."""
+        radii, radial = self.radii.view(self.kinds, self.kinds, 2), self.radial.grid(self.kinds)
+        if self.angular is None:
+            return DensityFeatures(radii, radial, radial, 0, factor)
+        own, angular = self.invariants, self.angular.grid(self.kinds)
+        products = [coupling(triple) for triple in own.triples]
+        return DensityFeatures(radii, radial, angular, own.l_max, factor, own.triples, products, own.fives_place)
+
 
 class NEP(AtomicPotential):
     """U = Σ_i U_{Z_i}(q_i): scaled features into a network of one hidden layer (2021, sec. II)."""
@@ -150,6 +165,7 @@ class NEP(AtomicPotential):
         self.repulsion = SwitchedRepulsion(elements, *config.repulsion) if config.repulsion is not None else None
         self.register_buffer("element", element_index(elements), persistent=False)
         self.register_buffer("factor", torch.ones(self.descriptor.size))
+        self.kernel: DensityNetwork | None = None
 
     def prepare(self, graph: Graph) -> Graph:
         return super().prepare(graph if self.is_frozen else graph.replace(layout=graph.rows()))
@@ -160,6 +176,9 @@ class NEP(AtomicPotential):
         return self.descriptor(graph, vectors, vectors.norm(dim=1), self._kinds(graph))
 
     def atomic_energies(self, graph: Graph) -> Tensor:
+        if self.kernel is not None:
+            element = self.element[graph.system.numbers]
+            return self.kernel(graph.vectors(), element, PairIndex.of_graph(graph))[:, 0]
         vectors, kinds = graph.vectors(), self._kinds(graph)
         distances = vectors.norm(dim=1)
         q = self.descriptor(graph, vectors, distances, kinds) * self.factor
@@ -168,6 +187,15 @@ class NEP(AtomicPotential):
         if self.repulsion is not None:
             energies = energies + graph.sum_over_neighbors(self.repulsion(distances, kinds))
         return energies
+
+    def freeze(self) -> None:
+        inner, last = zip(*self.networks.layers, strict=True)  # type: ignore[arg-type]
+        layers = [
+            torch.stack([getattr(l, name) for l in part]) for part in (inner, last) for name in ("weight", "bias")
+        ]
+        layers = [layer.expand(len(self.elements), *layer.shape[1:]) for layer in layers]
+        repulsion = None if self.repulsion is None else self.repulsion.table()
+        self.kernel = DensityNetwork(self.descriptor.of_kernel(self.factor), layers, repulsion)
 
     def adapt(self, graphs: Sequence[Graph]) -> None:
         """Scales every feature by the inverse of its range over the training graphs."""

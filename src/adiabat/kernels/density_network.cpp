@@ -1,0 +1,458 @@
+// One-layer networks on invariants of an atom's neighbor density, with their slopes (density_network.py).
+//
+// Each center's neighbors within reach are sorted by element; everything that belongs to a neighbor is evaluated for
+// eight or sixteen of them at once. Harmonics are the scaled solid ones, whose derivatives are sums of two harmonics
+// of the degree below. Each center writes to its own row and its own pairs, so nothing depends on the threads.
+#include <limits>
+#include <utility>
+
+#include "lanes.hpp"
+
+struct Sizes {
+    index_t kinds, heads, hidden, channels, basis, angular_channels, angular_basis, l_max, invariants, fives, terms;
+};
+struct Term {  // a product of three harmonics in an invariant
+    int32_t invariant, a, b, c;
+};
+struct Pair {  // screened repulsion of two elements
+    double charges, rate, inner, outer, screening[8];
+};
+
+template <typename T>
+struct Problem {
+    index_t atoms;
+    const index_t *begins, *neighbors, *kind;
+    const T* vectors;
+    Sizes size;
+    const double *radii, *squares;  // squares: what multiplies squared harmonics
+    const Term* terms;
+    const double* factors;  // of the terms
+    const Pair* repulsion;
+    const T *radial, *angular;             // [kinds, kinds, channels, basis]
+    const T *inward, *outward;             // [kinds, features, hidden] and [kinds, hidden, features], both filled up
+    const T *inner_bias, *last, *last_bias;  // [kinds, hidden], [kinds, heads, hidden], [kinds, heads]
+    index_t repels;
+};
+
+template <typename T>
+constexpr index_t filled(index_t n) {
+    return (n + Lanes<T>::count - 1) / Lanes<T>::count * Lanes<T>::count;
+}
+
+// A thread's memory, in blocks that begin at whole vectors.
+template <typename T>
+struct Pool {
+    std::vector<char> memory;
+    T* next;
+    explicit Pool(index_t count) : memory(count * sizeof(T) + 64) {
+        next = (T*)(((uintptr_t)memory.data() + 63) / 64 * 64);
+        std::fill(next, next + count, T(0));
+    }
+    T* take(index_t count) { return std::exchange(next, next + filled<T>(count)); }
+};
+
+// Neighbors within reach, sorted by element, and radial functions of them.
+template <typename T>
+struct Neighbors {
+    static constexpr int lanes = Lanes<T>::count;
+    using vec = Vec<T>;
+    index_t width, kinds, channels, basis, count = 0;
+    std::vector<index_t> first, pair;
+    T *x, *y, *z, *r, *inverse, *g, *slope;  // x, y, z: direction; g, slope: [channels][width]
+    vec *f, *df;
+
+    static index_t room(index_t width, index_t channels, index_t basis) {
+        return 5 * width + 2 * channels * width + 2 * (basis + 2) * lanes;
+    }
+    Neighbors(Pool<T>& pool, index_t width, index_t kinds, index_t channels, index_t basis)
+        : width(width), kinds(kinds), channels(channels), basis(basis), first(kinds + 1), pair(width) {
+        for (T** own : {&x, &y, &z, &r, &inverse}) *own = pool.take(width);
+        g = pool.take(channels * width), slope = pool.take(channels * width);
+        f = (vec*)pool.take((basis + 2) * lanes), df = (vec*)pool.take((basis + 2) * lanes);
+    }
+
+    // reach: radius for each element, every second number
+    void gather(const Problem<T>& q, index_t i, const double* reach) {
+        auto square = [&](index_t p) {
+            const T* v = q.vectors + 3 * p;
+            return v[0] * v[0] + v[1] * v[1] + v[2] * v[2];
+        };
+        auto within = [&](index_t p, T s) {
+            const T limit = (T)reach[2 * q.kind[q.neighbors[p]]];
+            return s < limit * limit;
+        };
+        std::fill(first.begin(), first.end(), 0);
+        for (index_t p = q.begins[i]; p < q.begins[i + 1]; ++p)
+            if (within(p, square(p))) ++first[q.kind[q.neighbors[p]]];
+        index_t start = 0;
+        for (index_t a = 0; a <= kinds; ++a) start += std::exchange(first[a], start);
+        count = first[kinds];
+        for (index_t p = q.begins[i]; p < q.begins[i + 1]; ++p) {
+            const T s = square(p);
+            if (!within(p, s)) continue;
+            const index_t k = first[q.kind[q.neighbors[p]]]++;
+            const T* v = q.vectors + 3 * p;
+            x[k] = v[0], y[k] = v[1], z[k] = v[2], r[k] = s, pair[k] = p;
+        }
+        for (index_t a = kinds; a > 0; --a) first[a] = first[a - 1];
+        first[0] = 0;
+        for (index_t k = count; k < count + lanes; ++k) x[k] = y[k] = z[k] = 0, r[k] = 1;
+        for (index_t k = 0; k < count; k += lanes) {
+            for (int l = 0; l < lanes; ++l) r[k + l] = std::sqrt(r[k + l]);
+            const vec own = 1 / at(r + k);
+            at(inverse + k) = own, at(x + k) *= own, at(y + k) *= own, at(z + k) *= own;
+        }
+    }
+
+    // g_n and its slope; a group's last vector reaches into the next group, which is written after it
+    void functions(const double* reach, const T* coefficients) {
+        for (index_t a = 0; a < kinds; ++a)
+            for (index_t k = first[a]; k < first[a + 1]; k += lanes)
+                expand(k, (T)(1 / reach[2 * a]), coefficients + a * channels * basis);
+        for (index_t n = 0; n < channels; ++n)
+            for (index_t k = count; k < filled<T>(count); ++k) g[n * width + k] = slope[n * width + k] = 0;
+    }
+
+    INLINE void expand(index_t k, T scale, const T* c) {
+        const vec u = *(const unaligned*)(r + k) * scale, t = 2 * (u - 1) * (u - 1) - 1;
+        const vec dt = 4 * (u - 1) * scale;
+        vec sine, cosine;
+        sine_cosine<T>((u - (T)0.5) * (T)M_PI, sine, cosine);
+        const vec cut = (1 - sine) * (T)0.5, fall = cosine * ((T)(-0.5 * M_PI) * scale);
+        vec low = spread<T>(1), high = t, dlow = {}, dhigh = spread<T>(1);
+        for (index_t m = 0; m < basis; ++m) {
+            const vec half = (low + 1) * (T)0.5;
+            f[m] = half * cut, df[m] = dlow * dt * cut * (T)0.5 + half * fall;
+            const vec above = 2 * t * high - low, dabove = 2 * (high + t * dhigh) - dlow;
+            low = high, high = above, dlow = dhigh, dhigh = dabove;
+        }
+        for (index_t n = 0; n < channels; n += 4) some(k, n, std::min<index_t>(4, channels - n), c);
+    }
+
+    typedef T unaligned __attribute__((vector_size(64), aligned(sizeof(T))));
+
+    INLINE void some(index_t k, index_t n, index_t these, const T* c) {
+        const T* own[4];
+        vec value[4] = {}, rise[4] = {};
+        for (int s = 0; s < 4; ++s) own[s] = c + (n + std::min<index_t>(s, these - 1)) * basis;
+        for (index_t m = 0; m < basis; ++m)
+#pragma GCC unroll 4
+            for (int s = 0; s < 4; ++s) value[s] += own[s][m] * f[m], rise[s] += own[s][m] * df[m];
+        for (index_t s = 0; s < these; ++s) {
+            *(unaligned*)(g + (n + s) * width + k) = value[s];
+            *(unaligned*)(slope + (n + s) * width + k) = rise[s];
+        }
+    }
+};
+
+// What one thread needs to evaluate one center after the other.
+template <typename T>
+struct Center {
+    static constexpr int lanes = Lanes<T>::count;
+    using vec = Vec<T>;
+    const Problem<T>& q;
+    const Sizes& size;
+    index_t harmonics, features, wide, nodes, across;  // filled up: features, hidden nodes, angular channels
+    Pool<T> pool;
+    Neighbors<T> radial, angular;
+    T *shape, *density, *force, *feature, *gradient, *node, *delta;
+    vec *given, *risen;
+
+    static index_t widest(const Problem<T>& q) {
+        index_t most = 0;
+        for (index_t i = 0; i < q.atoms; ++i) most = std::max(most, q.begins[i + 1] - q.begins[i]);
+        return filled<T>(most) + lanes;
+    }
+    static index_t room(const Problem<T>& q, index_t width) {
+        const Sizes& s = q.size;
+        const index_t harmonics = (s.l_max + 1) * (s.l_max + 1), across = filled<T>(s.angular_channels);
+        const index_t wide = filled<T>(s.channels + s.invariants * s.angular_channels), nodes = filled<T>(s.hidden);
+        return Neighbors<T>::room(width, s.channels, s.basis) +
+               Neighbors<T>::room(width, s.angular_channels, s.angular_basis) + harmonics * (width + 2 * across) +
+               2 * harmonics * lanes + 2 * wide + 2 * nodes + 16 * lanes;
+    }
+
+    explicit Center(const Problem<T>& q) : Center(q, widest(q)) {}
+    Center(const Problem<T>& q, index_t width)
+        : q(q), size(q.size), harmonics((size.l_max + 1) * (size.l_max + 1)),
+          features(size.channels + size.invariants * size.angular_channels), wide(filled<T>(features)),
+          nodes(filled<T>(size.hidden)), across(filled<T>(size.angular_channels)), pool(room(q, width)),
+          radial(pool, width, size.kinds, size.channels, size.basis),
+          angular(pool, width, size.kinds, size.angular_channels, size.angular_basis) {
+        shape = pool.take(harmonics * width), density = pool.take(harmonics * across);
+        force = pool.take(harmonics * across), feature = pool.take(wide), gradient = pool.take(wide);
+        node = pool.take(nodes), delta = pool.take(nodes);
+        given = (vec*)pool.take(harmonics * lanes), risen = (vec*)pool.take(harmonics * lanes);
+    }
+
+    // values [heads] of the center, slopes [heads][pairs][3] of all pairs
+    void evaluate(index_t i, T* values, T* slopes) {
+        const index_t e = q.kind[i], kinds = size.kinds, pairs = q.begins[q.atoms];
+        const double* reach = q.radii + 2 * e * kinds;
+        radial.gather(q, i, reach);
+        radial.functions(reach, q.radial + e * kinds * size.channels * size.basis);
+        for (index_t n = 0; n < size.channels; ++n) {
+            vec total = {};
+            for (index_t k = 0; k < radial.count; k += lanes) total += at(radial.g + n * radial.width + k);
+            feature[n] = sum<T>(total);
+        }
+        if (size.l_max) {
+            angular.gather(q, i, reach + 1);
+            angular.functions(reach + 1, q.angular + e * kinds * size.angular_channels * size.angular_basis);
+            for (index_t k = 0; k < angular.count; k += lanes) directions(k);
+            expand();
+            invariants();
+        }
+        first_layer(e);
+        for (index_t h = 0; h < size.heads; ++h) {
+            T* own = slopes + 3 * h * pairs;
+            std::fill(own + 3 * q.begins[i], own + 3 * q.begins[i + 1], T(0));
+            values[h] = head(e, h);
+            along_radii(own);
+            if (size.l_max) {
+                pull_invariants();
+                for (index_t k = 0; k < angular.count; k += lanes) along_densities(k, own);
+            }
+        }
+        if (q.repels) values[0] += repel(e, slopes);
+    }
+
+    static index_t place(index_t l, index_t m) { return l * l + l + m; }
+    INLINE vec& y(index_t l, index_t m, index_t k) { return at(shape + place(l, m) * angular.width + k); }
+
+    // C_lm (m >= 0) and S_lm (as -m) of unit vectors: r^l P_lm(cos) / (l + m)! times cos m phi and sin m phi
+    void directions(index_t k) {
+        const vec x = at(angular.x + k), y1 = at(angular.y + k), z = at(angular.z + k);
+        y(0, 0, k) = spread<T>(1);
+        for (index_t l = 0; l < size.l_max; ++l) {
+            const T top = (T)(1.0 / (2 * l + 2));
+            const vec c = y(l, l, k), s = l ? y(l, -l, k) : vec{};
+            y(l + 1, l + 1, k) = (x * c - y1 * s) * top, y(l + 1, -l - 1, k) = (y1 * c + x * s) * top;
+            for (index_t m = -l; m <= l; ++m) {
+                const index_t n = m < 0 ? -m : m;
+                const T scale = (T)(1.0 / ((l + n + 1) * (l - n + 1)));
+                vec above = (T)(2 * l + 1) * z * y(l, m, k);
+                if (n < l) above -= y(l - 1, m, k);
+                y(l + 1, m, k) = above * scale;
+            }
+        }
+    }
+
+    // A_lmn: sums over neighbors of g_n times each harmonic, [harmonics][across]
+    void expand() {
+        const index_t channels = size.angular_channels, width = angular.width;
+        for (index_t n = 0; n < channels; n += 2)
+            for (index_t p = 1; p < harmonics; p += 4) {
+                const index_t other = std::min(n + 1, channels - 1);
+                vec total[2][4] = {};
+                const T* own[4];
+                for (int s = 0; s < 4; ++s) own[s] = shape + std::min(p + s, harmonics - 1) * width;
+                for (index_t k = 0; k < angular.count; k += lanes) {
+                    const vec one = at(angular.g + n * width + k), two = at(angular.g + other * width + k);
+#pragma GCC unroll 4
+                    for (int s = 0; s < 4; ++s) total[0][s] += one * at(own[s] + k), total[1][s] += two * at(own[s] + k);
+                }
+                for (index_t s = 0; s < std::min<index_t>(4, harmonics - p); ++s) {
+                    density[(p + s) * across + n] = sum<T>(total[0][s]);
+                    density[(p + s) * across + other] = sum<T>(total[1][s]);
+                }
+            }
+    }
+
+    void invariants() {
+        const index_t channels = size.angular_channels;
+        T* made = feature + size.channels;
+        std::fill(made, made + size.invariants * channels, T(0));
+        for (index_t l = 1; l <= size.l_max; ++l)
+            for (index_t p = l * l; p < (l + 1) * (l + 1); ++p)
+                for (index_t n = 0; n < channels; ++n) {
+                    const T own = density[p * across + n];
+                    made[(l - 1) * channels + n] += (T)q.squares[p] * own * own;
+                }
+        if (size.fives >= 0)
+            for (index_t n = 0; n < channels; ++n) made[size.fives * channels + n] = made[n] * made[n] * (T)(7.0 / 15);
+        for (index_t t = 0; t < size.terms; ++t) {
+            const Term& term = q.terms[t];
+            const T *a = density + term.a * across, *b = density + term.b * across, *c = density + term.c * across;
+            const T factor = (T)q.factors[t];
+            for (index_t n = 0; n < channels; ++n) made[term.invariant * channels + n] += factor * a[n] * b[n] * c[n];
+        }
+    }
+
+    // from the gradient of the features to that of the densities
+    void pull_invariants() {
+        const index_t channels = size.angular_channels;
+        const T* own = gradient + size.channels;
+        std::fill(force, force + harmonics * across, T(0));
+        for (index_t l = 1; l <= size.l_max; ++l)
+            for (index_t p = l * l; p < (l + 1) * (l + 1); ++p)
+                for (index_t n = 0; n < channels; ++n) {
+                    T slope = own[(l - 1) * channels + n];
+                    if (l == 1 && size.fives >= 0)
+                        slope += own[size.fives * channels + n] * (T)(14.0 / 15) * feature[size.channels + n];
+                    force[p * across + n] += 2 * (T)q.squares[p] * slope * density[p * across + n];
+                }
+        for (index_t t = 0; t < size.terms; ++t) {
+            const Term& term = q.terms[t];
+            const T *a = density + term.a * across, *b = density + term.b * across, *c = density + term.c * across;
+            T *da = force + term.a * across, *db = force + term.b * across, *dc = force + term.c * across;
+            for (index_t n = 0; n < channels; ++n) {
+                const T slope = own[term.invariant * channels + n] * (T)q.factors[t];
+                const T one = a[n], two = b[n], three = c[n];
+                da[n] += slope * two * three, db[n] += slope * one * three, dc[n] += slope * one * two;
+            }
+        }
+    }
+
+    void first_layer(index_t e) {
+        const T* weights = q.inward + e * features * nodes;
+        for (index_t j = 0; j < nodes; j += lanes) {
+            vec total = *(const unaligned*)(q.inner_bias + e * nodes + j);
+            for (index_t d = 0; d < features; ++d) total += feature[d] * *(const unaligned*)(weights + d * nodes + j);
+            const vec zero = {}, rest = exponential<T>(-2 * (total < zero ? -total : total));
+            const vec value = (1 - rest) / (1 + rest);  // tanh of the magnitude: its exponential cannot overflow
+            at(node + j) = total < zero ? -value : value;
+        }
+    }
+
+    typedef T unaligned __attribute__((vector_size(64), aligned(sizeof(T))));
+
+    // the value of one head; leaves the gradient of the features
+    T head(index_t e, index_t h) {
+        const T *last = q.last + (e * size.heads + h) * nodes, *weights = q.outward + e * size.hidden * wide;
+        vec total = {};
+        for (index_t j = 0; j < nodes; j += lanes) {
+            const vec own = at(node + j), w = *(const unaligned*)(last + j);
+            total += w * own;
+            at(delta + j) = w * (1 - own * own);
+        }
+        for (index_t d = 0; d < wide; d += lanes) {
+            vec made = {};
+            for (index_t j = 0; j < size.hidden; ++j) made += delta[j] * *(const unaligned*)(weights + j * wide + d);
+            at(gradient + d) = made;
+        }
+        return sum<T>(total) + q.last_bias[e * size.heads + h];
+    }
+
+    void along_radii(T* slopes) {
+        for (index_t k = 0; k < radial.count; k += lanes) {
+            vec along = {};
+            for (index_t n = 0; n < size.channels; ++n) along += gradient[n] * at(radial.slope + n * radial.width + k);
+            add(radial, k, along * at(radial.x + k), along * at(radial.y + k), along * at(radial.z + k), slopes);
+        }
+    }
+
+    INLINE void add(const Neighbors<T>& own, index_t k, const vec& x, const vec& y, const vec& z, T* slopes) {
+        for (index_t s = 0; s < std::min<index_t>(lanes, own.count - k); ++s) {
+            T* to = slopes + 3 * own.pair[k + s];
+            to[0] += x[s], to[1] += y[s], to[2] += z[s];
+        }
+    }
+
+    void along_densities(index_t k, T* slopes) {
+        for (index_t p = 1; p < harmonics; p += 4) {
+            vec value[4] = {}, rise[4] = {};
+            const T* own[4];
+            for (int s = 0; s < 4; ++s) own[s] = force + std::min(p + s, harmonics - 1) * across;
+            for (index_t n = 0; n < size.angular_channels; ++n) {
+                const vec g = at(angular.g + n * angular.width + k), slope = at(angular.slope + n * angular.width + k);
+#pragma GCC unroll 4
+                for (int s = 0; s < 4; ++s) value[s] += own[s][n] * g, rise[s] += own[s][n] * slope;
+            }
+            for (index_t s = 0; s < std::min<index_t>(4, harmonics - p); ++s) given[p + s] = value[s], risen[p + s] = rise[s];
+        }
+        vec along = {}, x = {}, y1 = {}, z = {};
+        for (index_t l = 1; l <= size.l_max; ++l)
+            for (index_t m = -l; m <= l; ++m) {
+                const vec own = given[place(l, m)], shape = y(l, m, k);
+                along += risen[place(l, m)] * shape - (T)l * own * shape * at(angular.inverse + k);
+                const vec turned = own * at(angular.inverse + k);
+                const index_t n = m < 0 ? -m : m, sign = m < 0 ? -1 : 1;
+                if (n < l) z += turned * y(l - 1, m, k);
+                if (n + 1 < l) {
+                    // beside m = 0 both neighbors in m are the same one
+                    const T part = n ? (T)0.5 : (T)1;
+                    x -= part * turned * y(l - 1, sign * (n + 1), k);
+                    y1 -= part * (T)sign * turned * y(l - 1, -sign * (n + 1), k);
+                }
+                if (n) {
+                    if (n > 1 || m > 0) x += (T)0.5 * turned * y(l - 1, sign * (n - 1), k);
+                    if (n > 1 || m < 0) y1 -= (T)(0.5 * sign) * turned * y(l - 1, -sign * (n - 1), k);
+                }
+            }
+        add(angular, k, along * at(angular.x + k) + x, along * at(angular.y + k) + y1, along * at(angular.z + k) + z,
+            slopes);
+    }
+
+    // half the repulsion of every pair, with its slope
+    T repel(index_t e, T* slopes) {
+        T total = 0;
+        for (index_t a = 0; a < size.kinds; ++a) {
+            const Pair& own = q.repulsion[e * size.kinds + a];
+            for (index_t k = radial.first[a]; k < radial.first[a + 1]; ++k) {
+                const T r = radial.r[k];
+                if (!(r < (T)own.outer)) continue;
+                T phi = 0, fall = 0;
+                for (int s = 0; s < 8; s += 2) {
+                    const T rate = (T)(own.screening[s + 1] * own.rate), part = (T)own.screening[s] * std::exp(-rate * r);
+                    phi += part, fall -= rate * part;
+                }
+                const T span = (T)(M_PI / (own.outer - own.inner)), turn = r > (T)own.inner ? (r - (T)own.inner) * span : 0;
+                const T cut = (T)0.5 * (1 + std::cos(turn)), steep = (T)-0.5 * span * std::sin(turn);
+                const T size = (T)(0.5 * own.charges) * radial.inverse[k];
+                total += size * phi * cut;
+                const T along = size * ((fall - phi * radial.inverse[k]) * cut + phi * steep);
+                T* to = slopes + 3 * radial.pair[k];
+                to[0] += along * radial.x[k], to[1] += along * radial.y[k], to[2] += along * radial.z[k];
+            }
+        }
+        return total;
+    }
+};
+
+template <typename T>
+void forward(const Problem<T>& q, T* values, T* slopes, index_t threads) {
+    const index_t heads = q.size.heads, pairs = q.atoms ? q.begins[q.atoms] : 0;
+    if (std::any_of(q.kind, q.kind + q.atoms, [&](index_t e) { return e < 0 || e >= q.size.kinds; })) {
+        std::fill(values, values + q.atoms * heads, std::numeric_limits<T>::quiet_NaN());
+        std::fill(slopes, slopes + 3 * heads * pairs, std::numeric_limits<T>::quiet_NaN());
+        return;
+    }
+#pragma omp parallel num_threads(threads) if (q.atoms > 1)
+    {
+        Center<T> center(q);
+#pragma omp for schedule(dynamic, 8)
+        for (index_t i = 0; i < q.atoms; ++i) center.evaluate(i, values + i * heads, slopes);
+    }
+}
+
+template <typename T>
+void backward(index_t atoms, index_t heads, const index_t* begins, const T* slopes, const T* gradients, T* made,
+              index_t threads) {
+    const index_t pairs = atoms ? begins[atoms] : 0;
+#pragma omp parallel for num_threads(threads) if (atoms > 1)
+    for (index_t i = 0; i < atoms; ++i)
+        for (index_t p = 3 * begins[i]; p < 3 * begins[i + 1]; ++p) {
+            T total = 0;
+            for (index_t h = 0; h < heads; ++h) total += gradients[i * heads + h] * slopes[3 * h * pairs + p];
+            made[p] = total;
+        }
+}
+
+#define EXPORTS(name, T)                                                                                            \
+    extern "C" void forward_##name(                                                                                 \
+        index_t atoms, const index_t* begins, const index_t* neighbors, const index_t* kind, const T* vectors,      \
+        const Sizes* sizes, const double* radii, const double* squares, const Term* terms, const double* factors,   \
+        index_t repels, const Pair* repulsion, const T* radial, const T* angular, const T* inward,                  \
+        const T* outward, const T* inner_bias, const T* last, const T* last_bias, T* values, T* slopes,             \
+        index_t threads) {                                                                                          \
+        Problem<T> q{atoms, begins, neighbors, kind, vectors, *sizes, radii, squares, terms, factors, repulsion,    \
+                     radial, angular, inward, outward, inner_bias, last, last_bias, repels};                        \
+        forward<T>(q, values, slopes, threads);                                                                     \
+    }                                                                                                               \
+    extern "C" void backward_##name(index_t atoms, index_t heads, const index_t* begins, const T* slopes,           \
+                                    const T* gradients, T* made, index_t threads) {                                 \
+        backward<T>(atoms, heads, begins, slopes, gradients, made, threads);                                        \
+    }
+EXPORTS(f32, float)
+EXPORTS(f64, double)
