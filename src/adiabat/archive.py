@@ -44,7 +44,10 @@ def read_archive(path: Path, kind: str = "adiabat") -> tuple[dict[str, Tensor], 
         raise CheckpointError(f"there is no file {path}: check the path.")
     data = path.read_bytes()
     if data.startswith(_PICKLES):
-        raise CheckpointError(f"{path} is a pickle or zip file, which may hold code: adiabat never reads those.")
+        raise CheckpointError(
+            f"{path} is a pickle or zip file, which may hold code: adiabat never reads those as"
+            " models. `adiabat weights import` takes the weights out of it and executes nothing."
+        )
     try:
         size = int.from_bytes(data[:8], "little")
         metadata = json.loads(data[8 : 8 + size])["__metadata__"]

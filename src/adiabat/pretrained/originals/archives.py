@@ -156,8 +156,10 @@ def read_legacy(path: Path) -> Any:
     storages: dict[str, Storage] = {}
     budget = len(data)
 
-    def storage(identifier: Any) -> Storage:
+    def storage(identifier: Any) -> Any:
         nonlocal budget
+        if isinstance(identifier, tuple) and len(identifier) == 4 and identifier[0] == "module":
+            return identifier[1]  # a class, with its source text, which is left unread
         dtype, key, count = _identifier(identifier, path)
         if len(identifier) > 5 and identifier[5] is not None:
             raise CheckpointError(f"{path} has views of storages, which only very old files have: not supported.")

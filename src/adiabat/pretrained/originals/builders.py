@@ -93,6 +93,20 @@ def _bytes(args: tuple[Any, ...]) -> Any:
     return NOT_BUILT
 
 
+def _bytes_of(kind: type) -> Builder:
+    """bytes and bytearray of nothing, bytes or text; not of a number, which would allocate."""
+
+    def build(args: tuple[Any, ...]) -> Any:
+        if not args:
+            return kind()
+        if len(args) == 1 and isinstance(args[0], bytes):
+            return kind(args[0])
+        data = _bytes(args)
+        return data if data is NOT_BUILT else kind(data)
+
+    return build
+
+
 def _first(args: tuple[Any, ...]) -> Any:
     return args[0] if args else NOT_BUILT
 
@@ -202,6 +216,11 @@ BUILDERS: Mapping[str, Builder] = {
         f"{module}.{kind.__name__}": _of_list(kind)
         for module in ("builtins", "__builtin__")
         for kind in (list, tuple, set, frozenset)
+    },
+    **{
+        f"{module}.{kind.__name__}": _bytes_of(kind)
+        for module in ("builtins", "__builtin__")
+        for kind in (bytes, bytearray)
     },
     **{f"{module}.slice": _slice for module in ("builtins", "__builtin__")},
     **{f"{module}.complex": _complex for module in ("builtins", "__builtin__")},

@@ -86,7 +86,7 @@ class Inert:
 
 
 _MISSING: Any = object()
-_VISITS = 1_000_000  # objects that refer to each other could be walked in very many orders
+_VISITS = 200_000  # objects that refer to each other could be walked in very many orders
 
 
 def _step(value: Any, part: str) -> Any:

@@ -13,6 +13,12 @@ from adiabat.pretrained.originals.inert import Inert, Name, tensors
 from adiabat.pretrained.originals.source import Source
 
 _CLASSES = {"MACE": "mace", "ScaleShiftMACE": "mace", "MACELES": "mace-les"}
+# parts of the class whose work the importer does; another part would be left out silently
+_PARTS = {
+    *("node_embedding", "radial_embedding", "spherical_harmonics", "atomic_energies_fn", "interactions", "products"),
+    *("readouts", "scale_shift", "pair_repulsion_fn"),
+}
+_LES_PARTS = {"les", "les_readouts"}
 _TRANSFORMS = {"AgnesiTransform": "Agnesi", "SoftTransform": "Soft"}
 _RADIAL = {"BesselBasis": "bessel", "GaussianBasis": "gaussian", "ChebychevBasis": "chebyshev"}
 
@@ -29,6 +35,10 @@ def read(source: Source) -> Kit:
         CheckpointError: a part of the model is missing or of a kind that is not known.
     """
     model: Inert = source.content
+    known = _PARTS | _LES_PARTS if model.kind == "MACELES" else _PARTS
+    others = sorted(set(model["_modules"]) - known)
+    if others:
+        raise CheckpointError(f"{source.path} has parts that adiabat does not have: {', '.join(others)}.")
     values = tensors(model)
     coupling = {name: value for name, value in values.items() if ".U_matrix_" in name}
     weights = {name: value for name, value in values.items() if name not in coupling}
