@@ -28,7 +28,8 @@ def read_ani(meta: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Referenc
     """The ensemble in float64, eV and Å.
 
     Args:
-        meta: `elements` in the program's order, `cutoff` with `radial` and `angular` (Å).
+        meta: `elements` in the program's order, `cutoff` with `radial` and `angular` (Å); `activation` if it is
+            not CELU.
         weights: the program's parameters and buffers, energies in Hartree.
 
     Raises:
@@ -44,7 +45,7 @@ def read_ani(meta: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Referenc
         {
             "aev": _terms(meta["cutoff"], weights),
             "hidden": {name: _hidden(weights, name) for name in names},
-            "activation": "celu",
+            "activation": meta.get("activation", "celu"),
             "members": members,
         }
     )
