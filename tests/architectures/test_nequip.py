@@ -44,6 +44,7 @@ VARIANTS = {
         "self_connection": "linear",
         "cutoff_function": "xplor",
         "cutoff_onset": 3.2,
+        "biases": True,
     },
 }
 

@@ -7,25 +7,31 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from adiabat.nn.irreps import Irreps
+from adiabat.nn.irreps import SCALAR, Irreps
 
 # with more sets of weights than this, gathering a matrix for each atom beats multiplying all of them
 _MANY = 8
 
 
 class EquivariantLinear(nn.Module):
-    """y_l = x_l W_l / √(multiplicity of l in the input), W drawn from N(0, 1), no bias.
+    """y_l = x_l W_l / √(multiplicity of l in the input), W drawn from N(0, 1).
 
     Irreps of the output that the input lacks are zero.
+
+    Args:
+        irreps_in: of the input.
+        irreps_out: of the output.
+        bias: whether scalars (0e) of the output have a bias, zero at first.
     """
 
-    def __init__(self, irreps_in: Irreps, irreps_out: Irreps):
+    def __init__(self, irreps_in: Irreps, irreps_out: Irreps, bias: bool = False):
         super().__init__()
         self.irreps_in, self.irreps_out = irreps_in, irreps_out
         self.sources = _sources(irreps_in, irreps_out)
         self.weights = nn.ParameterDict(
             {str(ir): torch.randn(irreps_in.count(ir), m) for m, ir in irreps_out if irreps_in.count(ir)}
         )
+        self.bias = nn.Parameter(torch.zeros(irreps_out.count(SCALAR))) if bias else None
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """`[atoms, 2l+1, multiplicity]` of each irrep to the same of the output's irreps."""
@@ -36,6 +42,8 @@ class EquivariantLinear(nn.Module):
             else:
                 x = features[source]
                 made.append(x @ (self.weights[str(ir)] * x.shape[-1] ** -0.5))
+            if ir == SCALAR and self.bias is not None:
+                made[-1] = made[-1] + self.bias
         return made
 
 

@@ -87,6 +87,8 @@ class NequIPConfig(ArchitectureConfig):
     """Linear maps of an atom's own features: one for each element, or one for all."""
     first_self_connection: bool = True
     """Whether the first layer has a self-connection."""
+    biases: bool = False
+    """Whether the linear maps before and after a convolution have biases, as one fidelity of SevenNet-MF has them."""
     readout: tuple[int, ...] = ()
     """Widths of the readout's hidden layers; none: linear."""
     repulsion: bool = False
@@ -122,10 +124,10 @@ class InteractionBlock(nn.Module):
         self.gate = Gate(MixedTensorProduct.reachable(before, harmonics, after), gates="silu", odd="tanh")
         inner = self.gate.irreps_in
         used = MixedTensorProduct.sources(before, harmonics, inner)
-        self.up = EquivariantLinear(before, used)
+        self.up = EquivariantLinear(before, used, config.biases)
         self.convolution = MixedTensorProduct(used, harmonics, inner)
         self.radial = NormalizedMLP((config.radial_functions, *config.radial_network, self.convolution.weights))
-        self.down = EquivariantLinear(self.convolution.irreps_out, inner)
+        self.down = EquivariantLinear(self.convolution.irreps_out, inner, config.biases)
         own = Irreps(tuple(term for term in inner if before.count(term[1])))
         per_element = config.self_connection == "elements"
         connection = ElementLinear(before, own, elements) if per_element else EquivariantLinear(before, own)
