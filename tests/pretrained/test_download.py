@@ -194,6 +194,18 @@ def test_offline_folder(server, tmp_path, monkeypatch, place):
     assert not server.requests
 
 
+def test_offline_folder_of_files(server, tmp_path, monkeypatch):
+    """Files of one entry come from one folder, even if one of them lies elsewhere too."""
+    files = ({"name": "x/one", "sha256": HASH, "size": len(CONTENT)}, {"name": "two", "sha256": HASH})
+    for place in ("a/x/one", "a/other", "b/x/one", "b/two"):
+        path = tmp_path / "weights" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(CONTENT)
+    monkeypatch.setenv("ADIABAT_WEIGHTS", str(tmp_path / "weights"))
+    assert fetch(entry(*files)).path == tmp_path / "weights" / "b"
+    assert not server.requests
+
+
 def test_offline_file_of_the_right_name_and_wrong_content(server, tmp_path, monkeypatch):
     (tmp_path / "a.model").write_bytes(b"wrong")
     monkeypatch.setenv("ADIABAT_WEIGHTS", str(tmp_path))

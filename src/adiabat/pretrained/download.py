@@ -59,9 +59,11 @@ def fetch(entry: Entry, progress: Progress | None = None) -> Fetched:
     if not entry.files:
         raise CheckpointError(f"{entry.name} has no files of its own to fetch: it is {entry.origin}.")
     for folder in offline_folders():
-        paths = [_find(file, entry, folder) for file in entry.files]
-        if all(path is not None for path in paths):
-            return _offline(entry, [path for path in paths if path is not None])
+        path = _offline(entry, folder)
+        if path is not None:
+            base = path if entry.folder else path.parent
+            own = {f.name: base / f.name if entry.folder else path for f in entry.files if f.sha256 is None}
+            return Fetched(path, "offline", {name: sha256(file) for name, file in own.items()})
     target = weights_folder() / entry.name
     recorded: dict[str, str] = {}
     found = "cache"
@@ -130,26 +132,31 @@ def _walk(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _find(file: WeightFile, entry: Entry, folder: Path) -> Path | None:
-    """A file of an offline folder that has the right hash, or without a known hash the right name."""
-    named = (folder / entry.name / file.name, folder / file.name)
-    if file.sha256 is None:
-        return next((path for path in named if path.is_file()), None)
-    same_size = (p for p in _walk(folder) if file.size is None or p.stat().st_size == file.size)
-    return next((p for p in (*(n for n in named if n.is_file()), *same_size) if sha256(p) == file.sha256), None)
+def _offline(entry: Entry, folder: Path) -> Path | None:
+    """The entry's file in an offline folder, or the folder of its files; None if they are not there."""
+    first = entry.files[0]
+    for path in _candidates(first, entry, folder):
+        if not entry.folder:
+            return path
+        base = path.parents[first.name.count("/")]
+        if base / first.name == path and all(_is(base / file.name, file) for file in entry.files):
+            return base
+    return None
 
 
-def _offline(entry: Entry, paths: list[Path]) -> Fetched:
-    recorded = {f.name: sha256(p) for f, p in zip(entry.files, paths, strict=True) if f.sha256 is None}
-    if not entry.folder:
-        return Fetched(paths[0], "offline", recorded)
-    names = [file.name.rsplit("/", 1)[-1] for file in entry.files]
-    if len({p.parent for p in paths}) == 1 and [p.name for p in paths] == names:
-        return Fetched(paths[0].parent, "offline", recorded)
-    raise CheckpointError(
-        f"the files of {entry.name} lie in {', '.join(sorted({str(p.parent) for p in paths}))} under other names:"
-        " put them in one folder under their published names."
-    )
+def _candidates(file: WeightFile, entry: Entry, folder: Path) -> Iterator[Path]:
+    """Files of the right hash under any name, or without a known hash of the right name."""
+    for path in (folder / entry.name / file.name, folder / file.name):
+        if _is(path, file):
+            yield path
+    if file.sha256 is not None:
+        yield from (path for path in _walk(folder) if _is(path, file))
+
+
+def _is(path: Path, file: WeightFile) -> bool:
+    if not path.is_file() or (file.size is not None and path.stat().st_size != file.size):
+        return False
+    return file.sha256 is None or sha256(path) == file.sha256
 
 
 def _addresses(entry: Entry, file: WeightFile) -> list[str]:

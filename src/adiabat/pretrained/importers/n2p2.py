@@ -88,6 +88,9 @@ def _keywords(file: Path) -> dict[str, list[list[str]]]:
     kind = found.get("nnp_type", [["2G"]])[0][0]
     if kind not in ("2G", "2G-HDNNP", "HDNNP-2G", "0", "1"):
         raise CheckpointError(f"{file} is of type {kind}: only second-generation networks (2G) are known.")
+    generation = found.get("nnp_generation", [["2"]])[0][0]
+    if generation != "2":
+        raise CheckpointError(f"{file} is of generation {generation}: only the second is known.")
     return dict(found)
 
 

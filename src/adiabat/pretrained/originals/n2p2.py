@@ -23,14 +23,15 @@ def read(source: Source) -> Kit:
     """
     lines = (source.path / "input.nn").read_text(errors="replace").splitlines()
     words = [line.split("#")[0].split() for line in lines]
-    kind = next((w[1] for w in words if w[:1] == ["nnp_type"] and len(w) > 1), "2G")
+    given = {w[0]: w[1] for w in words if len(w) > 1}
+    fourth = given.get("nnp_type") in _FOURTH or given.get("nnp_generation") == "4"
     if source.options.length_unit is None:
         raise CheckpointError(
             f"{source.path} does not say its length unit, which n2p2 leaves to the data: give --length-unit, such as"
             " Bohr or Å."
         )
     energy = source.energy_unit("n2p2")
-    name = "n2p2-4G" if kind in _FOURTH else "n2p2-original"
+    name = "n2p2-4G" if fourth else "n2p2-original"
     length = source.options.length_unit
     meta = {
         "program": "n2p2",
