@@ -20,7 +20,18 @@ from adiabat.pretrained.kit import Imported, Kit
 from adiabat.pretrained.originals.source import Options, Source
 
 # programs in the order in which they are asked; each is a module here
-_PROGRAMS: tuple[str, ...] = ("mace", "schnetpack", "sgdml", "n2p2", "nep", "neurochem", "matgl", "chgnet", "sevenn")
+_PROGRAMS: tuple[str, ...] = (
+    "mace",
+    "schnetpack",
+    "sgdml",
+    "n2p2",
+    "nep",
+    "neurochem",
+    "matgl",
+    "chgnet",
+    "sevenn",
+    "mattersim",
+)
 
 
 def read_original(path: str | Path, program: str | None = None, options: Options | None = None) -> Kit:
