@@ -104,7 +104,7 @@ def test_references_find_a_known_shift(data):
     found = refit(base().potential, moved)
     assert found.rank == 2
     assert found.change == pytest.approx(SHIFT, abs=1e-9)
-    assert found.mae_after < 1e-9 < found.mae_before
+    assert found.rmse_after < 1e-9 < found.rmse_before
     assert any("H: reference energy -3.0000 → -0.5000 eV (+2.5000)" in line for line in found.lines())
     corrected = shifted(base().potential, found.change)
     assert float(corrected.reference[6]) == pytest.approx(-10.0)
@@ -232,6 +232,11 @@ def test_verdicts(brief):
     finding = next(f for f in lost.findings if f.code == "FORCES")
     assert finding.value == pytest.approx(3 * finding.threshold)
     assert "10 % of the RMS force" in finding.verdict
+    # on the base's own predictions it may move as far as the base was wrong
+    fair = forgetting(start, ruined, new, old, "a set", SHIFT, own=True)
+    finding = next(f for f in fair.findings if f.code == "FORCES")
+    assert finding.passed
+    assert finding.threshold == pytest.approx(1.5 * fair.errors["new before"]["forces_rmse"])
 
 
 def test_holes_and_minima_are_found():
@@ -314,6 +319,19 @@ def test_distillation(data):
         distill(base(), student(data), show=False)
     with pytest.raises(ConfigError, match="all labels come from the base"):
         DistillRun.parse(student(data) | {"data": {"file": "x", "keys": {"energy": "E"}}})
+
+
+def test_an_interrupted_run_goes_on(data, brief):
+    given = options(data, lora={"rank": 1}, replay={"data": "generated"})
+    fit = {"epochs": 2, "optimizer": {"rate": 0.02}, "schedule": {"kind": "constant"}}
+    whole = finetune(base(), given | {"fit": fit}, show=False)
+    half = given | {"output": str(data / "half"), "fit": fit | {"epochs": 1}}
+    finetune(base(), half, show=False)
+    rest = finetune(base(), half | {"fit": fit}, resume=True, show=False)
+    for name, value in whole.potential.state_dict().items():
+        assert torch.equal(value, rest.potential.state_dict()[name])
+    with pytest.raises(ConfigError, match="had another finetune"):
+        finetune(base(), half | {"finetune": {"reference": "keep"}}, resume=True, show=False)
 
 
 def test_commands(data):

@@ -74,7 +74,7 @@ def adaptable(model: nn.Module) -> dict[str, tuple[nn.Module, str]]:
     """Name of every matrix of a linear map to its owner and its name there."""
     found: dict[str, tuple[nn.Module, str]] = {}
     for path, module in model.named_modules():
-        holder = _HOLDERS.get(type(module))
+        holder = next((where for kind, where in _HOLDERS.items() if isinstance(module, kind)), None)
         if holder is None:
             continue
         owner = getattr(module, holder) if holder else module

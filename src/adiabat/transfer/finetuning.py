@@ -20,6 +20,7 @@ from adiabat.data.statistics import elements
 from adiabat.elements import symbol
 from adiabat.errors import CapabilityError, ConfigError, DataError, FitError
 from adiabat.files import write_text
+from adiabat.fit.distributed import world
 from adiabat.fit.gradient import GradientFitter
 from adiabat.fit.heads import OfHead, TwoHeads
 from adiabat.fit.low_rank import attach, freeze, merge
@@ -78,6 +79,7 @@ class _Work:
     refitted: Refit | None = None
     old: Dataset | None = None  # labeled frames for the report, never replayed
     base_set: str = ""
+    own: bool = True  # whether its labels are the base model's own predictions
     receipt: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -106,8 +108,9 @@ def finetune(
     """
     if not isinstance(run, FinetuneRun):
         run = FinetuneRun.parse(dict(run))
-    folder = Path(run.output)
+    folder, group = Path(run.output), world()
     check_folder(folder, run, resume, overwrite)
+    group.wait()
     model = base if isinstance(base, Model) else load(base)
     work = _Work(run, _base(model, run), model.info, read_parts(run.data))
     _check_data(work)
@@ -116,8 +119,8 @@ def finetune(
     for line in [*work.data.remarks, *(work.refitted.lines() if work.refitted else ())] if show else ():
         print(line)
     trained = [name for name, p in tuned.named_parameters() if p.requires_grad]
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / CONFIG, to_yaml(run))
+    if group.leader:
+        write_text(folder / CONFIG, to_yaml(run))
     _restrict(tuned, work)
     mixed = _replayed(work)
     heads = _two_heads(tuned, work)
@@ -126,7 +129,7 @@ def finetune(
     _plain(tuned, trained, work)
     if work.old is None:
         work.old, work.base_set = _generated(work), "structures made from the new ones, labeled by the base model"
-    lost = forgetting(work.base, tuned, work.held_out, work.old, work.base_set, work.change)
+    lost = forgetting(work.base, tuned, work.held_out, work.old, work.base_set, work.change, work.own)
     return _write(work, tuned, second, result, lost, model)
 
 
@@ -197,6 +200,7 @@ def _replayed(work: _Work) -> Mixed:
             f"of {len(old)} base frames a share of {replay.held_out:g} cannot be held out for the report and the rest"
             " be replayed: give more frames, or change replay.held_out."
         )
+    work.own = replay.data == GENERATED
     order = np.random.default_rng([run.seed, len(old)]).permutation(len(old)).tolist()
     work.old = Subset(old, order[: min(count, _REPORTED)])
     name = "structures made from the new ones" if replay.data == GENERATED else f"held-out frames of {replay.data}"
@@ -293,6 +297,9 @@ def _write(
         "data": data,
         "stopped": result.stopped,
     }
+    tuning = FinetuneResult(tuned, info, metrics, result, lost, evaluation, folder, second)
+    if not world().leader:
+        return tuning
     write_text(folder / "receipt.json", json.dumps(receipt, indent=1, default=str) + "\n")
     write_text(folder / "metrics.json", json.dumps(metrics, indent=1) + "\n")
     write_text(folder / "forgetting.json", json.dumps(lost.row(), indent=1) + "\n")
@@ -300,7 +307,7 @@ def _write(
     checkpoint.save(folder / MODEL, tuned, info, metrics, info.license)
     if second is not None:
         checkpoint.save(folder / SECOND, second, model.info, {}, model.info.license)
-    return FinetuneResult(tuned, info, metrics, result, lost, evaluation, folder, second)
+    return tuning
 
 
 def _info(work: _Work, tuned: Potential) -> DataInfo:

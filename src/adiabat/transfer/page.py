@@ -10,7 +10,8 @@ from adiabat.report.html import render
 from adiabat.transfer.dimers import picture_data
 from adiabat.transfer.forgetting import Forgetting
 
-ROWS = {"new before": "new data, base", "new after": "new data, tuned"}
+ROWS = {"new before": "new data, base", "new rereferenced": "new data, base with refitted references"}
+ROWS |= {"new after": "new data, tuned"}
 ROWS |= {"base before": "base set, base", "base after": "base set, tuned"}
 
 

@@ -24,16 +24,16 @@ class Refit:
         before: atomic number to the base model's reference energy, eV.
         change: atomic number to what was added to it, eV.
         rank: how many combinations of the elements the compositions determine.
-        mae_before: mean absolute energy error of the untouched base on these frames, eV/atom.
-        mae_after: the same with the new reference energies.
+        rmse_before: root-mean-square energy error of the untouched base on these frames, eV/atom.
+        rmse_after: the same with the new reference energies.
         frames: number of frames with an energy.
     """
 
     before: Mapping[int, float]
     change: Mapping[int, float]
     rank: int
-    mae_before: float
-    mae_after: float
+    rmse_before: float
+    rmse_after: float
     frames: int
 
     def lines(self) -> list[str]:
@@ -43,8 +43,8 @@ class Refit:
             for z, shift in self.change.items()
         ]
         out.append(
-            f"refitted on {self.frames} frames: the base model's energy error goes from {self.mae_before:.4g} to"
-            f" {self.mae_after:.4g} eV/atom before any training."
+            f"refitted on {self.frames} frames: the base model's energy RMSE goes from {self.rmse_before:.4g} to"
+            f" {self.rmse_after:.4g} eV/atom before any training."
         )
         if self.rank < len(self.change):
             out.append(
@@ -59,7 +59,7 @@ class Refit:
             symbol(z): {"before": self.before[z], "after": self.before[z] + shift, "change": shift}
             for z, shift in self.change.items()
         }
-        rest = {name: getattr(self, name) for name in ("rank", "frames", "mae_before", "mae_after")}
+        rest = {name: getattr(self, name) for name in ("rank", "frames", "rmse_before", "rmse_after")}
         return {"elements": per_element, **rest}
 
 
@@ -84,8 +84,8 @@ def refit(base: Potential, frames: Dataset) -> Refit:
     old = base.reference if isinstance(base, Referenced) else None
     before = {z: 0.0 if old is None else float(old[z]) for z in present}
     change = {z: float(s) for z, s in zip(present, shift, strict=True)}
-    spread = float(np.abs(label - predicted).mean())
-    return Refit(before, change, int(rank), spread, float(np.abs(left).mean()), len(labeled))
+    rmse = [float(np.sqrt(np.mean(gap**2))) for gap in (label - predicted, left)]
+    return Refit(before, change, int(rank), rmse[0], rmse[1], len(labeled))
 
 
 def shifted(potential: Potential, change: Mapping[int, float]) -> Potential:
