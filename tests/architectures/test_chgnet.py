@@ -11,10 +11,11 @@ from adiabat.architectures import method
 from adiabat.architectures.invariant.chgnet import CHGNet, CHGNetConfig
 from adiabat.cli.app import app
 from adiabat.data import DataInfo, Frame, MemoryDataset
-from adiabat.errors import CheckpointError, ConfigError, GeometryError
+from adiabat.errors import CapabilityError, CheckpointError, ConfigError, GeometryError
 from adiabat.evaluate import derive, evaluate
 from adiabat.fit.gradient import GradientConfig, GradientFitter
 from adiabat.geometry import Graph, System
+from adiabat.kernels.build import available
 from adiabat.model import Model
 from adiabat.pretrained.importers.chgnet import from_kit, read_chgnet
 from adiabat.pretrained.kit import Kit
@@ -23,6 +24,7 @@ from adiabat.testing.battery import run_battery
 from adiabat.testing.parity import parity
 
 TINY = {"channels": 8, "layers": 3, "basis": 5, "angular": 2, "power": 5, "hidden": 8, "head": (8,)}
+NO_KERNELS = available("gated_sum")
 SMALL = CHGNetConfig(cutoff=4.5, bond_cutoff=3.0, **TINY)
 WATER = System.from_arrays([[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]], [8, 1, 1])
 ATOMS = ase.Atoms("OH2", WATER.positions.numpy())
@@ -196,8 +198,34 @@ def test_moments_are_learned():
     torch.manual_seed(10)
     frames = [Frame(WATER, {"energy": torch.zeros(()), "magnetic_moments": torch.tensor([1.5, 0.1, 0.2])})] * 2
     terms = {"energy": {"weight": 0.0}, "forces": {"weight": 0.0}, "magnetic_moments": {"weight": 1.0}}
-    config = GradientConfig.parse({"loss": terms, "epochs": 100, "optimizer": {"rate": 0.01}, "compile": False})
+    config = GradientConfig.parse({"loss": terms, "epochs": 60, "optimizer": {"rate": 0.02}, "compile": False})
     model, data = CHGNet(SMALL, [1, 8]), MemoryDataset(frames)
     GradientFitter(model, data, data, config).fit()
     found = evaluate(model, Graph.build(WATER, 4.5), ("magnetic_moments",)).magnetic_moments
     torch.testing.assert_close(found, torch.tensor([1.5, 0.1, 0.2]), atol=0.1, rtol=0)
+
+
+@pytest.mark.skipif(NO_KERNELS is not None, reason=f"no compiled kernels: {NO_KERNELS}")
+def test_frozen_equals_eager():
+    torch.manual_seed(11)
+    model = CHGNet(SMALL, [1, 8])
+    frozen = model.frozen()
+    crystal = System.from_arrays(5.0 * torch.rand(9, 3), [8, 1, 1] * 3, cell=5.0 * torch.eye(3), pbc=True)
+    atom = System.from_arrays([[0, 0, 1]], [8])
+    want = ("energy", "forces", "stress", "magnetic_moments")
+    traced = model.compiled(want, "kernels")
+    for systems in ([crystal, WATER, HYDROGEN, atom], [crystal]):
+        graph = Graph.build(System.batch(systems), 4.5)
+        exact = evaluate(model, graph, want)
+        for found in (evaluate(frozen, graph, want), traced(graph)):
+            for name in want:
+                ours, theirs = getattr(found, name), getattr(exact, name)
+                torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-11, equal_nan=True)
+    apart = evaluate(frozen, Graph.build(HYDROGEN, 0.5), ("energy", "forces"))
+    assert float(apart.forces.abs().max()) == 0
+
+
+@pytest.mark.parametrize("options", [{"bias": True}, {"normalize": False}])
+def test_what_has_no_kernels_says_so(options):
+    with pytest.raises(CapabilityError, match=r"no fast kernel"):
+        CHGNet(SMALL.model_copy(update=options), [1, 8]).frozen()

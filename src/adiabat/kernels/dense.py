@@ -100,6 +100,16 @@ class Network(Kernel):
         self.layers[0].pull(gradient, made[0])
 
 
+def network(weight: Tensor, bias: Tensor | None = None) -> Network:
+    """One layer x Wᵀ + b of constant weights."""
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, dtype=weight.dtype)
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        if bias is not None:
+            layer.bias.copy_(bias)
+    return Network([layer], "silu")
+
+
 def packed(matrix: Tensor) -> Tensor:
     """`[inner, columns]` to `[panels, inner, columns of a panel]`, filled up with zeros, as tiles.hpp wants it."""
     size = torch.zeros(1, dtype=torch.int64)

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from adiabat.errors import CapabilityError
+from adiabat.kernels.dense import Network, network
+from adiabat.kernels.gated_sum import GatedSum, Kind
 from adiabat.nn.mlp import dense
 
 
@@ -33,13 +36,30 @@ class NormalizedGatedMLP(nn.Module):
         nn.init.zeros_(self.inward.bias)
         self.core = dense(hidden, outputs) if hidden else None
         self.gate = dense(hidden, outputs) if hidden else None
+        self.kernel: GatedSum | None = None
+        self.parts: list[Network] = []
         self.core_norm = nn.LayerNorm(outputs) if normalize else nn.Identity()
         self.gate_norm = nn.LayerNorm(outputs) if normalize else nn.Identity()
 
+    def freeze(self, kind: Kind) -> None:
+        """Makes `kernel` for good, see `GatedSum`; raises CapabilityError without normalization."""
+        if isinstance(self.core_norm, nn.Identity) or isinstance(self.gate_norm, nn.Identity):
+            raise CapabilityError("gated networks without layer normalization have no fast kernel.")
+        self.kernel = GatedSum(kind, self.core, self.gate, (self.core_norm, self.gate_norm))
+        self.parts = [network(self._weight(k), None if k else self.inward.bias) for k in range(len(self.inputs))]
+
     def part(self, place: int, values: Tensor) -> Tensor:
         """What input number `place` adds to the first layers `[n, 2 · hidden]`; the bias comes with the first."""
-        weight = self.inward.weight.split(self.inputs, dim=1)[place]
-        return functional.linear(values, weight, self.inward.bias if place == 0 else None)
+        if self.parts:
+            return self.parts[place](values)
+        return functional.linear(values, self._weight(place), self.inward.bias if place == 0 else None)
+
+    def part_after(self, place: int, layer: nn.Linear) -> Network:
+        """`part` of what a layer without bias gives, as one frozen layer."""
+        return network(self._weight(place) @ layer.weight)
+
+    def _weight(self, place: int) -> Tensor:
+        return self.inward.weight.split(self.inputs, dim=1)[place]
 
     def forward(self, summed: Tensor) -> Tensor:
         """φ `[n, outputs]` from the sum of the parts of all inputs."""

@@ -33,8 +33,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from adiabat.errors import ConfigError
+from adiabat.errors import CapabilityError, ConfigError
 from adiabat.geometry import Bonds, Graph
+from adiabat.kernels.dense import Network
 from adiabat.nn.cutoffs import PolynomialCutoff
 from adiabat.nn.embedding import ElementEmbedding
 from adiabat.nn.fourier import FourierBasis
@@ -82,14 +83,14 @@ class Edges:
 
     Attributes:
         graph: the pairs, with halves and bonds.
-        start: e^0 `[halves, channels]`.
+        radial: basis times cutoff function `[halves, basis]`.
         weights: ẽ^a `[halves, channels]`.
         bond_weights: ẽ^b `[bonds, channels]`.
         angled: 1 for halves in systems that have angles, 0 elsewhere `[halves, 1]`; None without `config.bias`.
     """
 
     graph: Graph
-    start: Tensor
+    radial: Tensor
     weights: Tensor
     bond_weights: Tensor
     angled: Tensor | None
@@ -101,21 +102,37 @@ class Edges:
         return self.graph.bonds
 
     @cached_property
-    def angle_bonds(self) -> tuple[Tensor, Tensor]:
-        """The bond that an angle's message goes to, and the other `[2 · angles]`."""
+    def angle_ends(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The bond that an angle's message goes to, the other bond, the atom in the middle `[2 · angles]`."""
         first, second = self.bonds.ordered()
-        return first % self.bonds.count, second % self.bonds.count
+        middle = self.bonds.centers(self.graph.centers).index_select(0, first)
+        return first % self.bonds.count, second % self.bonds.count, middle
+
+    @property
+    def half_of(self) -> Tensor:
+        """The half that each pair belongs to `[pairs]`."""
+        assert self.graph.halves is not None
+        return self.graph.halves.half_of
 
     @cached_property
-    def angle_centers(self) -> Tensor:
-        """The atom in the middle `[2 · angles]`."""
-        return self.bonds.centers(self.graph.centers).index_select(0, self.bonds.ordered()[0])
+    def bond_halves(self) -> Tensor:
+        """The half that each bond is `[bonds]`."""
+        return self.half_of.index_select(0, self.bonds.both[0])
 
-    def on_angles(self, phi: NormalizedGatedMLP, v: Tensor, e: Tensor, a: Tensor) -> Tensor:
-        """The sum of φ's inputs e_ij, e_ik, a_jik and v_i `[2 · angles, width]`."""
-        first, second = self.angle_bonds
-        bonds = phi.part(0, e).index_select(0, first) + phi.part(1, e).index_select(0, second)
-        return bonds + phi.part(2, a) + phi.part(3, v).index_select(0, self.angle_centers)
+    def on_angles(
+        self, phi: NormalizedGatedMLP, v: Tensor, e: Tensor, a: Tensor, weights: Tensor | None = None
+    ) -> Tensor:
+        """φ of e_ij, e_ik, a_jik and v_i `[2 · angles, channels]`; with weights, their sums Σ_k ẽ_ij ẽ_ik φ."""
+        first, second, middle = phi.part(0, e), phi.part(1, e), phi.part(3, v)
+        if phi.kernel is not None:
+            return phi.kernel((first, second, middle), self.angle_ends, phi.part(2, a), weights)
+        i, j, k = self.angle_ends
+        summed = first.index_select(0, i) + second.index_select(0, j) + middle.index_select(0, k)
+        values = phi(summed + phi.part(2, a))
+        if weights is None:
+            return values
+        values = values * weights.index_select(0, i) * weights.index_select(0, j)
+        return torch.zeros_like(e).index_add(0, i, values)
 
 
 class AtomConvolution(nn.Module):
@@ -125,22 +142,35 @@ class AtomConvolution(nn.Module):
         super().__init__()
         self.phi = NormalizedGatedMLP((config.channels,) * 3, config.hidden, config.channels, config.normalize)
         self.outward = dense(config.channels, config.channels, config.bias)
+        self.along: Network | None = None
+
+    def freeze(self, start: nn.Linear) -> None:
+        """Takes the fast kernel for good; `start` makes e^0."""
+        self.phi.freeze("pairs")
+        self.along = self.phi.part_after(1, start)
 
     def forward(self, v: Tensor, e: Tensor, change: Tensor | None, edges: Edges) -> Tensor:
         """The features after the update.
 
         Args:
             v: `[atoms, channels]`.
-            e: `[halves, channels]`, without the messages that bonds got.
+            e: `[halves, channels]`, without the messages that bonds got; the radial basis if frozen.
             change: what bonds add to it `[bonds, channels]`; None before the first message.
             edges: the pairs.
         """
         graph, phi = edges.graph, self.phi
-        along = graph.spread(phi.part(1, e))
+        center, neighbor = phi.part(0, v), phi.part(2, v)
+        along = phi.part(1, e) if self.along is None else self.along(e)
         if change is not None:
-            along = along.index_add(0, edges.bonds.both.flatten(), phi.part(1, change).repeat(2, 1))
-        summed = graph.of_centers(phi.part(0, v)) + along + graph.of_neighbors(phi.part(2, v))
-        return v + self.outward(graph.sum_over_neighbors(phi(summed) * graph.spread(edges.weights)))
+            along = along.index_add(0, edges.bond_halves, phi.part(1, change))
+        if phi.kernel is not None:
+            total = phi.kernel(
+                (center, neighbor, along), (graph.centers, graph.neighbors, edges.half_of), None, edges.weights
+            )
+        else:
+            summed = graph.of_centers(center) + graph.spread(along) + graph.of_neighbors(neighbor)
+            total = graph.sum_over_neighbors(phi(summed) * graph.spread(edges.weights))
+        return v + self.outward(total)
 
 
 class BondConvolution(nn.Module):
@@ -153,10 +183,7 @@ class BondConvolution(nn.Module):
 
     def forward(self, v: Tensor, e: Tensor, a: Tensor, edges: Edges) -> Tensor:
         """What is added to the features of the bonds, without the bias of L `[bonds, channels]`."""
-        first, second = edges.angle_bonds
-        values = self.phi(edges.on_angles(self.phi, v, e, a))
-        weights = edges.bond_weights.index_select(0, first) * edges.bond_weights.index_select(0, second)
-        return torch.zeros_like(e).index_add(0, first, values * weights) @ self.outward.weight.T
+        return edges.on_angles(self.phi, v, e, a, edges.bond_weights) @ self.outward.weight.T
 
 
 class AngleUpdate(nn.Module):
@@ -168,7 +195,7 @@ class AngleUpdate(nn.Module):
 
     def forward(self, v: Tensor, e: Tensor, a: Tensor, edges: Edges) -> Tensor:
         """The features after the update `[2 · angles, channels]`."""
-        return a + self.phi(edges.on_angles(self.phi, v, e, a))
+        return a + edges.on_angles(self.phi, v, e, a)
 
 
 class CHGNet(AtomicPotential):
@@ -202,7 +229,18 @@ class CHGNet(AtomicPotential):
         self.head = MLP((channels, *config.head, 1), "silu")
 
     def prepare(self, graph: Graph) -> Graph:
-        return graph.with_bonds(self.config.bond_cutoff)
+        graph = graph.with_bonds(self.config.bond_cutoff)
+        return super().prepare(graph) if self.is_frozen else graph
+
+    def freeze(self) -> None:
+        if self.config.bias:
+            raise CapabilityError("CHGNet with biases has no fast kernels.")
+        for layer in self.atoms:
+            layer.freeze(self.start)  # type: ignore[operator]
+        for kind, layers in (("bonds", self.bonds), ("angles", self.angles)):
+            for layer in layers:
+                layer.phi.freeze(kind)  # type: ignore[union-attr, operator]
+        self.head.freeze()
 
     def edges(self, graph: Graph) -> tuple[Edges, Tensor]:
         """What the layers share, and the angles' features at first `[2 · angles, channels]`."""
@@ -219,7 +257,7 @@ class CHGNet(AtomicPotential):
         radial = self.basis(r) * self.envelope(r)[:, None]
         short = self.bond_basis(lengths) * self.bond_envelope(lengths)[:, None]
         angled = self._angled(graph, bonds) if self.config.bias else None
-        edges = Edges(graph, self.start(radial), self.weights(radial), self.bond_weights(short), angled)
+        edges = Edges(graph, radial, self.weights(radial), self.bond_weights(short), angled)
         return edges, torch.cat((a, a))
 
     def _angled(self, graph: Graph, bonds: Bonds) -> Tensor:
@@ -232,17 +270,19 @@ class CHGNet(AtomicPotential):
         """Atoms in their neighborhoods `[atoms, channels]`, after the last update and before it."""
         graph = self.prepare(graph)
         edges, a = self.edges(graph)
-        assert graph.halves is not None
-        halves = graph.halves.half_of.index_select(0, edges.bonds.both[0])
-        v, start = self.embedding(graph.system.numbers), edges.start
+        halves = edges.bond_halves
+        v = self.embedding(graph.system.numbers)
+        start = edges.radial if self.is_frozen else self.start(edges.radial)
+        own = self.start(edges.radial.index_select(0, halves))
         change = torch.zeros_like(edges.bond_weights)
         for layer, bond in enumerate(self.bonds):
             v = self.atoms[layer](v, start, change if layer else None, edges)
-            change = change + bond(v, start.index_select(0, halves) + change, a, edges)
+            change = change + bond(v, own + change, a, edges)
             if edges.angled is not None:
-                start = start + edges.angled * bond.outward.bias  # type: ignore[union-attr, operator]
+                shift = edges.angled * bond.outward.bias  # type: ignore[union-attr, operator]
+                start, own = start + shift, own + shift.index_select(0, halves)
             if layer < len(self.angles):
-                a = self.angles[layer](v, start.index_select(0, halves) + change, a, edges)
+                a = self.angles[layer](v, own + change, a, edges)
         return self.atoms[-1](v, start, change, edges), v
 
     def forward(self, graph: Graph) -> Prediction:
