@@ -223,7 +223,12 @@ def template(name: str, file: str = "data.extxyz") -> str:
     page = method(name)
     fit = FITTERS[page.potential_class.fitter].model_validate(dict(page.fit))
     run = RunConfig(data=DataConfig(file=file), model=page.config_class(), fit=fit, output=f"run-{name}")  # type: ignore[call-arg]
-    return f"# {page.title} (doi:{page.paper})\n" + "\n".join(_lines(run, 0)) + "\n"
+    return f"# {page.title} (doi:{page.paper})\n" + commented(run)
+
+
+def commented(settings: BaseModel) -> str:
+    """Every option as YAML, each under its help text."""
+    return "\n".join(_lines(settings, 0)) + "\n"
 
 
 def _lines(settings: BaseModel, depth: int) -> list[str]:

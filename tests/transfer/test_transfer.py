@@ -22,7 +22,7 @@ from adiabat.transfer import DistillRun, FinetuneRun, distill, finetune
 from adiabat.transfer.dimers import Curve, curves
 from adiabat.transfer.forgetting import forgetting
 from adiabat.transfer.generate import generate
-from adiabat.transfer.options import GenerateConfig
+from adiabat.transfer.options import GenerateConfig, template_finetune
 from adiabat.transfer.reference import refit, relabeled, shifted
 
 SHIFT = {1: 2.5, 6: -7.0}
@@ -272,6 +272,14 @@ def test_contradictions_are_refused(data):
     write(data / "new.extxyz", oxygen)
     with pytest.raises(DataError, match="does not know O"):
         finetune(base(), options(data), show=False)
+
+
+def test_the_template_is_a_valid_run():
+    text = template_finetune("new.extxyz")
+    assert "# Share of replayed frames" in text
+    run = FinetuneRun.parse(yaml.safe_load(text))
+    assert run.finetune.replay.data == "generated"
+    assert run.fit.optimizer.rate == 5e-4
 
 
 def test_generated_structures():

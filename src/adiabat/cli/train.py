@@ -81,12 +81,17 @@ def schema_command(
 
 
 def template_command(
-    method: Annotated[str, typer.Argument(help="Name of a method, see `adiabat models`.")],
+    method: Annotated[str, typer.Argument(help="Name of a method, see `adiabat models`, or finetune.")],
     data: Annotated[str, typer.Option(help="Data file to write into it.")] = "data.extxyz",
 ) -> None:
     """Print a commented configuration with every option, its default and its unit."""
     from adiabat.config import template
 
+    if method == "finetune":
+        from adiabat.transfer.options import template_finetune
+
+        typer.echo(template_finetune(data), nl=False)
+        return
     typer.echo(template(method, data), nl=False)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from adiabat.config import DataConfig, RunConfig, merged, section
+from adiabat.config import DataConfig, RunConfig, commented, merged, section
 from adiabat.fit.gradient import GradientConfig
 from adiabat.fit.low_rank import LowRankConfig
 from adiabat.settings import Settings
@@ -153,6 +153,13 @@ class FinetuneRun(Settings):
                     " its reference energies are refitted"
                 )
         return self
+
+
+def template_finetune(file: str = "data.extxyz") -> str:
+    """A commented YAML of a fine-tuning with generated replay: every option with its default and help text."""
+    options = {"replay": {"data": GENERATED}, "lora": None}
+    run = FinetuneRun.parse({"data": {"file": file}, "finetune": options, "output": "run-tuned"})
+    return f"# fine-tuning: adiabat finetune BASE FILE\n{commented(run)}"
 
 
 class DistillRun(RunConfig):
