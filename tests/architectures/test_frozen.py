@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from adiabat.architectures.equivariant.mace import MACE, MACEConfig
+from adiabat.architectures.equivariant.tensornet import TensorNet, TensorNetConfig
 from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
 from adiabat.architectures.kernel.sgdml import SGDML, SGDMLConfig
 from adiabat.architectures.local.ani import ANI, ANIConfig
@@ -18,6 +19,7 @@ from adiabat.potential import Referenced
 
 WANT = ("energy", "forces", "stress")
 SMALL = {"hidden_irreps": "8x0e+8x1o", "cutoff": 4.0, "average_neighbors": 8.0, "radial_network": (16, 16)}
+TENSORNET_OF_MATGL = {"damped_basis": False, "self_neighbor": False, "charge_scale": 0.0, "group": "SO(3)"}
 MODELS = {
     "schnet": lambda: SchNet(SchNetConfig(channels=24, layers=3, cutoff=4.0), [1, 8]),
     "mace": lambda: MACE(MACEConfig(**SMALL), [1, 8]),
@@ -29,6 +31,12 @@ MODELS = {
     "mace nonlinear": lambda: MACE(MACEConfig(**SMALL, interaction="nonlinear", cutoff_on="messages"), [1, 8]),
     "mace full couplings": lambda: MACE(MACEConfig(**SMALL, couplings="full", agnostic_product=True), [1, 8]),
     "nep": lambda: NEP(NEPConfig(cutoff=4.0, angular_cutoff=3.0, repulsion=(0.5, 1.2)), [1, 8]),
+    "tensornet": lambda: TensorNet(TensorNetConfig(channels=24, cutoff=4.0), [1, 8]),
+    "tensornet matgl": lambda: TensorNet(
+        TensorNetConfig(channels=20, cutoff=4.0, basis=3, radial="smooth-bessel", head="gated", **TENSORNET_OF_MATGL),
+        [1, 8],
+    ),
+    "nep with charges": lambda: NEP(NEPConfig(cutoff=4.0, angular_cutoff=3.0, charges="reciprocal"), [1, 8]),
     "bpnn": lambda: BPNN(BPNNConfig(cutoff=4.0), [1, 8]),
     "bpnn components": lambda: BPNN(BPNNConfig(cutoff=4.0, components=9, cutoff_function="poly2"), [1, 6, 8]),
     "ani": lambda: ANI(ANIConfig(aev=Terms(cutoff=4.0), hidden={"others": (20, 7)}, members=3), [1, 6, 8]),
@@ -70,7 +78,7 @@ def test_frozen_equals_the_model(name):
         assert torch.equal(unprepared.forces, found.forces)
 
 
-@pytest.mark.parametrize("name", ["schnet", "mace", "mace agnesi density", "nep"])
+@pytest.mark.parametrize("name", ["schnet", "tensornet", "mace", "mace agnesi density", "nep"])
 def test_forces_of_a_frozen_model_are_derivatives(name):
     torch.manual_seed(2)
     frozen = MODELS[name]().double().frozen()

@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from scipy.linalg import solve_banded
 from torch import Tensor
+from torch.nn import functional
 
 from adiabat.errors import CapabilityError
 from adiabat.geometry.neighbors import MIN_DISTANCE
 
 TOLERANCE = 2e-6
 FIRST, LAST = 256, 8192  # intervals tried
+BLOCK = 64  # bytes of channels side by side
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,16 @@ class Table:
         """Some of the channels."""
         part = self.coefficients.narrow(2, start, length).contiguous()
         return Table(part, self.start, self.stop, self.error)
+
+    def packed(self, parts: int) -> Tensor:
+        """The coefficients as kernels of several parts walk them `[intervals, blocks, parts, 4, width]`.
+
+        Each part's channels are cut into blocks of 64 bytes, as in common.hpp, the last one filled up with zeros.
+        """
+        width = BLOCK // self.coefficients.element_size()
+        values = self.coefficients.unflatten(2, (parts, -1))
+        values = functional.pad(values, (0, -values.shape[3] % width))
+        return values.unflatten(3, (-1, width)).permute(0, 3, 2, 1, 4).contiguous()
 
     def refined(self, intervals: int) -> Tensor:
         """The same function's coefficients in a whole multiple of intervals `[intervals, 4, channels]`."""

@@ -7,14 +7,11 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from adiabat.kernels.build import call, same_type
 from adiabat.kernels.operation import Kernel
 from adiabat.kernels.pairs import PairIndex
 from adiabat.kernels.tables import Table
-
-BLOCK = 64  # bytes of channels side by side, as in vector_message.cpp
 
 
 class VectorMessage(Kernel):
@@ -28,10 +25,7 @@ class VectorMessage(Kernel):
 
     def __init__(self, table: Table):
         self.table = table
-        intervals, _, channels = table.coefficients.shape
-        width = BLOCK // table.coefficients.element_size()
-        parts = functional.pad(table.coefficients.view(intervals, 4, 3, channels // 3), (0, -(channels // 3) % width))
-        self.packed = parts.unflatten(3, (-1, width)).permute(0, 3, 2, 1, 4).contiguous()
+        self.packed = table.packed(3)
 
     def __call__(
         self,

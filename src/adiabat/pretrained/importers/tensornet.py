@@ -12,11 +12,11 @@ from torch import Tensor
 NAMES: Sequence[tuple[str, str]] = (
     (r"^embedding\.table$", "tensor_embedding.emb.weight"),
     (r"^tensors\.pair\.", "tensor_embedding.emb2."),
-    (r"^tensors\.filters\.", "tensor_embedding.distance_proj."),
+    (r"^tensors\.sum\.filters\.", "tensor_embedding.distance_proj."),
     (r"^tensors\.norm\.", "tensor_embedding.init_norm."),
     (r"^tensors\.gates\.layers\.", "tensor_embedding.linears_scalar."),
     (r"^tensors\.mix\.(\d)\.layers\.0\.", r"tensor_embedding.linears_tensor.\1."),
-    (r"^interactions\.(\d+)\.filters\.layers\.", r"layers.\1.linears_scalar."),
+    (r"^interactions\.(\d+)\.message\.filters\.layers\.", r"layers.\1.linears_scalar."),
     (r"^interactions\.(\d+)\.inward\.(\d)\.layers\.0\.", r"layers.\1.linears_tensor.\2."),
     (r"^interactions\.(\d+)\.outward\.0\.layers\.0\.", r"layers.\1.linears_tensor.3."),
     (r"^interactions\.(\d+)\.outward\.1\.layers\.0\.", r"layers.\1.linears_tensor.4."),
