@@ -63,7 +63,6 @@ def hyperparameters(model: Inert) -> dict[str, Any]:
     interactions, readouts = _children(model, "interactions"), _children(model, "readouts")
     last, contraction = interactions[-1], products[0]["symmetric_contractions.contractions.0"]
     later = last.kind if len(interactions) > 1 else _residual(first.kind)
-    edge = _edge_irreps(first)
     return {
         "r_max": _number(model["r_max"]),
         "num_bessel": _bases(model),
@@ -73,7 +72,7 @@ def hyperparameters(model: Inert) -> dict[str, Any]:
         "interaction_cls_first": first.kind,
         "num_interactions": len(interactions),
         "hidden_irreps": irreps(products[0]["linear.irreps_out"]),
-        "edge_irreps": edge,
+        "edge_irreps": _edge_irreps(interactions),
         "MLP_irreps": _readout_irreps(readouts[-1]),
         "use_agnostic_product": contraction["weights_max"].shape[0] == 1 and len(_elements(model)) > 1,
         "use_last_readout_only": bool(model.get("use_last_readout_only", False)),
@@ -128,10 +127,15 @@ def _residual(kind: str) -> str:
     return kind if "Residual" in kind else kind.replace("InteractionBlock", "ResidualInteractionBlock")
 
 
-def _edge_irreps(block: Inert) -> str | None:
-    """Irreps of the messages where they differ from those of the atoms."""
-    inside, outside = irreps(block["linear_up.irreps_out"]), irreps(block["node_feats_irreps"])
-    return None if inside == outside else inside
+def _edge_irreps(blocks: list[Inert]) -> str | None:
+    """Irreps of the later layers' messages where they differ from those of the atoms."""
+    found = [irreps(block["linear_up.irreps_out"]) for block in blocks]
+    own = [irreps(block["node_feats_irreps"]) for block in blocks]
+    if found[0] != own[0]:
+        raise CheckpointError(
+            f"the model's first messages have irreps {found[0]} where the atoms have {own[0]}: unknown."
+        )
+    return None if found[-1] == own[-1] else found[-1]
 
 
 def _bases(model: Inert) -> int:
