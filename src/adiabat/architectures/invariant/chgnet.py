@@ -25,8 +25,6 @@ last angle update, which nothing reads, are left out. Composition energies are t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal
 
 import torch
@@ -36,6 +34,7 @@ from torch import Tensor, nn
 from adiabat.errors import CapabilityError, ConfigError
 from adiabat.geometry import Bonds, Graph
 from adiabat.kernels.dense import Network
+from adiabat.nn.bond_edges import BondEdges
 from adiabat.nn.cutoffs import PolynomialCutoff
 from adiabat.nn.embedding import ElementEmbedding
 from adiabat.nn.fourier import FourierBasis
@@ -77,66 +76,8 @@ class CHGNetConfig(ArchitectureConfig):
     on whether their system has an angle anywhere."""
 
 
-@dataclass(frozen=True)
-class Edges:
-    """What all layers know about pairs, bonds and angles.
-
-    Attributes:
-        graph: the pairs, with halves and bonds.
-        radial: basis times cutoff function `[halves, basis]`.
-        weights: ẽ^a `[halves, channels]`.
-        bond_weights: ẽ^b `[bonds, channels]`.
-        angled: 1 for halves in systems that have angles, 0 elsewhere `[halves, 1]`; None without `config.bias`.
-    """
-
-    graph: Graph
-    radial: Tensor
-    weights: Tensor
-    bond_weights: Tensor
-    angled: Tensor | None
-
-    @property
-    def bonds(self) -> Bonds:
-        """Of the graph."""
-        assert self.graph.bonds is not None
-        return self.graph.bonds
-
-    @cached_property
-    def angle_ends(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The bond that an angle's message goes to, the other bond, the atom in the middle `[2 · angles]`."""
-        first, second = self.bonds.ordered()
-        middle = self.bonds.centers(self.graph.centers).index_select(0, first)
-        return first % self.bonds.count, second % self.bonds.count, middle
-
-    @property
-    def half_of(self) -> Tensor:
-        """The half that each pair belongs to `[pairs]`."""
-        assert self.graph.halves is not None
-        return self.graph.halves.half_of
-
-    @cached_property
-    def bond_halves(self) -> Tensor:
-        """The half that each bond is `[bonds]`."""
-        return self.half_of.index_select(0, self.bonds.both[0])
-
-    def on_angles(
-        self, phi: NormalizedGatedMLP, v: Tensor, e: Tensor, a: Tensor, weights: Tensor | None = None
-    ) -> Tensor:
-        """φ of e_ij, e_ik, a_jik and v_i `[2 · angles, channels]`; with weights, their sums Σ_k ẽ_ij ẽ_ik φ."""
-        first, second, middle = phi.part(0, e), phi.part(1, e), phi.part(3, v)
-        if phi.kernel is not None:
-            return phi.kernel((first, second, middle), self.angle_ends, phi.part(2, a), weights)
-        i, j, k = self.angle_ends
-        summed = first.index_select(0, i) + second.index_select(0, j) + middle.index_select(0, k)
-        values = phi(summed + phi.part(2, a))
-        if weights is None:
-            return values
-        values = values * weights.index_select(0, i) * weights.index_select(0, j)
-        return torch.zeros_like(e).index_add(0, i, values)
-
-
 class AtomConvolution(nn.Module):
-    """v_i ← v_i + L Σ_j ẽ_ij^a ∘ φ(v_i ‖ e_ij ‖ v_j) (eq. 4)."""
+    """v_i ← v_i + L Σ_j ẽ_ij^a ∘ φ(v_i ‖ e_ij ‖ v_j) (Methods)."""
 
     def __init__(self, config: CHGNetConfig):
         super().__init__()
@@ -149,7 +90,7 @@ class AtomConvolution(nn.Module):
         self.phi.freeze("pairs")
         self.along = self.phi.part_after(1, start)
 
-    def forward(self, v: Tensor, e: Tensor, change: Tensor | None, edges: Edges) -> Tensor:
+    def forward(self, v: Tensor, e: Tensor, change: Tensor | None, edges: BondEdges) -> Tensor:
         """The features after the update.
 
         Args:
@@ -174,32 +115,32 @@ class AtomConvolution(nn.Module):
 
 
 class BondConvolution(nn.Module):
-    """e_ij ← e_ij + L Σ_k ẽ_ij^b ∘ ẽ_ik^b ∘ φ(e_ij ‖ e_ik ‖ a_jik ‖ v_i) over both ends of the bond (eq. 5)."""
+    """e_ij ← e_ij + L Σ_k ẽ_ij^b ∘ ẽ_ik^b ∘ φ(e_ij ‖ e_ik ‖ a_jik ‖ v_i) over both ends of the bond (Methods)."""
 
     def __init__(self, config: CHGNetConfig):
         super().__init__()
         self.phi = NormalizedGatedMLP((config.channels,) * 4, config.hidden, config.channels, config.normalize)
         self.outward = dense(config.channels, config.channels, config.bias)
 
-    def forward(self, v: Tensor, e: Tensor, a: Tensor, edges: Edges) -> Tensor:
+    def forward(self, v: Tensor, e: Tensor, a: Tensor, edges: BondEdges) -> Tensor:
         """What is added to the features of the bonds, without the bias of L `[bonds, channels]`."""
         return edges.on_angles(self.phi, v, e, a, edges.bond_weights) @ self.outward.weight.T
 
 
 class AngleUpdate(nn.Module):
-    """a_jik ← a_jik + φ(e_ij ‖ e_ik ‖ a_jik ‖ v_i) (eq. 6)."""
+    """a_jik ← a_jik + φ(e_ij ‖ e_ik ‖ a_jik ‖ v_i) (Methods)."""
 
     def __init__(self, config: CHGNetConfig):
         super().__init__()
         self.phi = NormalizedGatedMLP((config.channels,) * 4, 0, config.channels, config.normalize)
 
-    def forward(self, v: Tensor, e: Tensor, a: Tensor, edges: Edges) -> Tensor:
+    def forward(self, v: Tensor, e: Tensor, a: Tensor, edges: BondEdges) -> Tensor:
         """The features after the update `[2 · angles, channels]`."""
         return a + edges.on_angles(self.phi, v, e, a)
 
 
 class CHGNet(AtomicPotential):
-    """Embeddings; atoms, bonds and angles updated by turns; energies and moments of the atoms (fig. 2)."""
+    """Embeddings; atoms, bonds and angles updated by turns; energies and moments of the atoms (fig. 1)."""
 
     config: CHGNetConfig
 
@@ -242,7 +183,7 @@ class CHGNet(AtomicPotential):
                 layer.phi.freeze(kind)  # type: ignore[union-attr, operator]
         self.head.freeze()
 
-    def edges(self, graph: Graph) -> tuple[Edges, Tensor]:
+    def edges(self, graph: Graph) -> tuple[BondEdges, Tensor]:
         """What the layers share, and the angles' features at first `[2 · angles, channels]`."""
         bonds = graph.bonds
         assert bonds is not None
@@ -257,7 +198,7 @@ class CHGNet(AtomicPotential):
         radial = self.basis(r) * self.envelope(r)[:, None]
         short = self.bond_basis(lengths) * self.bond_envelope(lengths)[:, None]
         angled = self._angled(graph, bonds) if self.config.bias else None
-        edges = Edges(graph, radial, self.weights(radial), self.bond_weights(short), angled)
+        edges = BondEdges(graph, radial, self.weights(radial), self.bond_weights(short), angled)
         return edges, torch.cat((a, a))
 
     def _angled(self, graph: Graph, bonds: Bonds) -> Tensor:
