@@ -5,7 +5,8 @@ import torch
 
 from adiabat.architectures import build, method
 from adiabat.architectures.local.nep import NEP, NEPConfig
-from adiabat.errors import ConfigError
+from adiabat.compile import compiled
+from adiabat.errors import CapabilityError, ConfigError
 from adiabat.evaluate import evaluate
 from adiabat.geometry import Graph, System
 from adiabat.nn.invariants import DensityInvariants
@@ -86,6 +87,62 @@ def test_networks_of_elements_differ_unless_shared():
     count = {kind: sum(p.numel() for p in NEP(_changed(networks=kind), [1, 8]).networks.parameters()) for kind in
              ("element", "shared")}  # fmt: skip
     assert count["element"] == 2 * count["shared"]
+
+
+def _salt():
+    cell = [[4.5, 0.2, 0.0], [0.0, 4.3, 0.3], [-0.2, 0.1, 4.7]]
+    positions = [[0, 0, 0], [2.2, 0.3, 0.1], [0.1, 2.1, 2.4], [2.3, 2.2, 0.2]]
+    return System.from_arrays(positions, [1, 8, 8, 1], cell=cell, pbc=True)
+
+
+@pytest.mark.parametrize("charges", ["reciprocal", "full"])
+def test_derivatives_with_charges(charges):
+    torch.manual_seed(7)
+    model, system = NEP(_changed(charges=charges), [1, 8]), _salt()
+    found = evaluate(model, Graph.build(system, model.cutoff), ("energy", "forces", "stress", "charges"))
+    assert float(found.charges.sum()) == pytest.approx(0.0, abs=1e-12)
+    assert found.charges.abs().max() > 0.01
+    direction, strain, step = torch.randn(4, 3), torch.randn(3, 3), 1e-5
+    strain = strain + strain.T
+    slopes = []
+    for along, squeeze in ((direction, torch.zeros(3, 3)), (torch.zeros(4, 3), strain)):
+        energies = []
+        for sign in (step, -step):
+            matrix = torch.eye(3) + sign * squeeze
+            moved = system.replace(positions=system.positions @ matrix + sign * along, cell=system.cell @ matrix)
+            energies.append(float(evaluate(model, Graph.build(moved, model.cutoff)).energy))
+        slopes.append((energies[0] - energies[1]) / (2 * step))
+    assert slopes[0] == pytest.approx(-float((found.forces * direction).sum()), rel=1e-6)
+    assert slopes[1] == pytest.approx(float((found.stress[0] * strain).sum() * system.volume), rel=1e-6)
+
+
+def test_charges_add_up_to_the_total_charge():
+    model = NEP(_changed(charges="full"), [1, 8])
+    charged = _salt().replace(charge=torch.tensor([1.0]))
+    batch = Graph.build(System.batch([_salt(), charged]), model.cutoff)
+    sums = batch.system.sum_over_atoms(evaluate(model, batch, ("charges",)).charges)
+    torch.testing.assert_close(sums, torch.tensor([0.0, 1.0]), rtol=0, atol=1e-12)
+
+
+def test_captured_with_charges():
+    torch.manual_seed(8)
+    model = NEP(_changed(l_max=1, four_body=(), charges="reciprocal"), [1, 8])
+    want = ("energy", "forces", "stress", "charges")
+    run = compiled(model, want, backend="captured")
+    one = _salt()
+    for system in (one, System.batch([one, one.replace(cell=one.cell * 1.3)])):
+        graph = Graph.build(system, model.cutoff)
+        found, wanted = run(graph), evaluate(model, graph, want)
+        for name in want:
+            torch.testing.assert_close(getattr(found, name), getattr(wanted, name), rtol=0, atol=1e-10)
+    assert run.reason is None
+
+
+def test_charges_need_three_periodic_directions():
+    model = NEP(_changed(charges="full"), [1, 8])
+    slab = _salt().replace(pbc=torch.tensor([[True, True, False]]))
+    with pytest.raises(CapabilityError, match="periodic in three directions"):
+        evaluate(model, Graph.build(slab, model.cutoff))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ KINDS = {
     "degree 8": ("nep4", "", "5 4", "8 0 0", 3, 0),
     "flexible repulsion": ("nep5_zbl", "zbl 0 0", "5 4", "3 0 1", 3, 1),
     "typewise cutoffs": ("nep4", "", "5 3.5 4 3 4.5 4", "4 2 0", 3, 0),
+    "charges": ("nep4_zbl_charge1", "zbl 0.7 1.4", "5 4", "4 2 0", 3, 0),
+    "charges in reciprocal space": ("nep4_charge2", "", "5 3.5 4 3 4.5 4", "4 2 0", 3, 0),
     "all four-body features": ("nep4_zbl", "zbl 0.7 1.4", "5 4", "4 2 1 1 1 1 1", 3, 0),
 }
 
@@ -22,7 +24,8 @@ def text(kind: str) -> str:
     name, repulsion, cutoffs, degrees, networks, biases = KINDS[kind]
     l_max, *flags = (int(word) for word in degrees.split())
     size = 4 + 3 * (l_max + sum(flag > 0 for flag in flags))
-    count = networks * (6 * (size + 2) + biases)
+    charged = "charge" in name
+    count = networks * (6 * (size + 2 + charged) + biases) + charged
     count += 1 + 9 * (4 * 5 + 3 * 4)
     values = np.concatenate([0.5 * np.sin(np.arange(count) ** 2 * 0.37), 0.3 + 0.2 * np.cos(np.arange(size))])
     if repulsion.endswith("0 0"):

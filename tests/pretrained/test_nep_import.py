@@ -38,6 +38,16 @@ CALORINE = {
         [0.133566753992, -0.0221459770847, 0.1427623971],
         [-0.000219464392174, 0.000991762912532, 0.00124450585437],
     ),
+    "charges": (
+        -12.0634269313,
+        [-19.5729405902, -7.93469843891, -2.42855023287],
+        [0.02138250299, -0.024700860106, -0.0145300072366],
+    ),
+    "charges in reciprocal space": (
+        -3.73546878887,
+        [0.376469921503, 0.30557351547, -0.16534796233],
+        [0.0205091152102, -0.000784925658667, -0.00250597950008],
+    ),
     "all four-body features": (
         1.37344527419,
         [-22.8719937809, -7.68498085967, -2.48136931018],
@@ -57,12 +67,13 @@ def read(text, folder):
     return read_nep(folder / "nep.txt")
 
 
-@pytest.mark.parametrize("name", ["nep-c-2022", "nep-pbte", "nep-si-2022-3body", "nep-unep-v1"])
+@pytest.mark.parametrize("name", ["nep-c-2022", "nep-pbte", "nep-si-2022-3body", "nep-unep-v1", "qnep-pbte"])
 def test_parity(shared, name):
     report = parity(Kit(shared / "golden" / name))
     assert report.status == "equal", report
     assert report.worst < 1e-7  # the kits' positions have eight digits
-    assert {d.quantity for d in report.deviations} == {"energy", "forces", "atomic_energies", "stress"}
+    wanted = {"energy", "forces", "atomic_energies", "stress"} | ({"charges"} if name == "qnep-pbte" else set())
+    assert {d.quantity for d in report.deviations} == wanted
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -99,13 +110,12 @@ def test_reference_energies_make_a_nep5(tmp_path):
 
 def test_published_files(shared):
     folder = shared / "weights" / "nep"
-    files = [f for f in sorted(folder.glob("*.txt")) if "qnep" not in f.name]
-    assert len(files) == 7
+    files = sorted(folder.glob("*.txt"))
+    assert len(files) == 8
     for file in files:
         model = import_original(file).potentials[""]
         assert isinstance(model, NEP)
-    with pytest.raises(CheckpointError, match="nep4_charge2"):
-        read_nep(folder / "qnep_example.txt")
+        assert model.charged == ("qnep" in file.name)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ SHAPES: dict[str, Shape] = {
     "half_of": ("pairs",),
     "bonds": (2, "bonds"),
     "angles": (2, "angles"),
+    "waves": ("systems", "waves", 3),
 }
 PREDICTED = ("energy", "atomic_energies", "forces", "stress", "charges", "dipole", "magnetic_moments", "uncertainty")
 
@@ -42,7 +43,7 @@ def graph_inputs(graph: Graph) -> Tensors:
         inputs |= {"both": graph.halves.both, "half_of": graph.halves.half_of}
     if graph.bonds is not None:
         inputs |= {"bonds": graph.bonds.both, "angles": graph.bonds.angles}
-    optional = {"owned": graph.owned, "triplets": graph.triplets}
+    optional = {"owned": graph.owned, "triplets": graph.triplets, "waves": graph.waves}
     return inputs | {name: value for name, value in optional.items() if value is not None}
 
 
@@ -56,7 +57,8 @@ def graph_from(inputs: Tensors, cutoff: float) -> Graph:
     numbers = system.numbers
     pairs = inputs["pairs"] if "pairs" in inputs else numbers.new_zeros((2, 0))
     shifts = inputs["shifts"] if "shifts" in inputs else numbers.new_zeros((0, 3))
-    return Graph(system, pairs, shifts, cutoff, inputs.get("owned"), layout, inputs.get("triplets"), halves, bonds)
+    own = inputs.get("owned"), layout, inputs.get("triplets"), halves, bonds, inputs.get("waves")
+    return Graph(system, pairs, shifts, cutoff, *own)
 
 
 def graph_layouts(inputs: Tensors) -> dict[str, Layout]:

@@ -15,6 +15,7 @@ from adiabat.geometry.halves import Halves
 from adiabat.geometry.neighborhood import Neighborhood, PairList
 from adiabat.geometry.neighbors import neighbor_pairs
 from adiabat.geometry.system import System
+from adiabat.geometry.waves import plane_waves
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Graph:
         triplets: `[2, triplets]` or None; pairs that share a center, made beforehand by `Potential.prepare`.
         halves: which pairs are one seen from either end, or None; made beforehand by `with_halves`.
         bonds: the short ones of the halves and their angles, or None; made beforehand by `with_bonds`.
+        waves: plane waves with the cells' periods `[systems, waves, 3]`, or None; made beforehand by `with_waves`.
     """
 
     system: System
@@ -43,6 +45,7 @@ class Graph:
     triplets: Tensor | None = None
     halves: Halves | None = None
     bonds: Bonds | None = None
+    waves: Tensor | None = None
 
     @property
     def centers(self) -> Tensor:
@@ -93,6 +96,10 @@ class Graph:
         first, second = triplets(ends, self.system.atoms)
         return replace(graph, bonds=Bonds(both, torch.stack([order[first], order[second]])))
 
+    def with_waves(self, reach: float) -> Graph:
+        """A copy with `waves` up to `reach` (Å⁻¹)."""
+        return self if self.waves is not None else replace(self, waves=plane_waves(self.system, reach))
+
     def once(self, values: Tensor) -> Tensor:
         """Pairs' values that are the same both ways, once `[halves, ...]`; as they are without `halves`."""
         return values if self.halves is None else self.halves.once(values)
@@ -108,7 +115,7 @@ class Graph:
     def replace(self, **changes: Any) -> Graph:
         """A copy with some fields changed. With the pairs, what was derived from them goes."""
         if {"pairs", "shifts"} & changes.keys():
-            changes = {"layout": None, "triplets": None, "halves": None, "bonds": None} | changes
+            changes = {"layout": None, "triplets": None, "halves": None, "bonds": None, "waves": None} | changes
         return replace(self, **changes)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Graph:

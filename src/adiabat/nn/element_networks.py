@@ -11,26 +11,36 @@ from adiabat.nn.activations import ACTIVATIONS
 
 
 class ElementNetworks(nn.Module):
-    """Fully connected networks features → hidden → 1 with one set of weights per element.
+    """Fully connected networks features → hidden → outputs with one set of weights per element.
 
     Args:
         sizes: number of features of each element; longer rows are cut to it.
         hidden: width of each hidden layer; a row of them for each element where they differ.
         activations: name in ACTIVATIONS for each hidden layer; the output is linear.
+        outputs: how many; with one, results have no dimension for it.
+        last_bias: whether the output layer has biases.
     """
 
     def __init__(
-        self, sizes: Sequence[int], hidden: Sequence[int] | Sequence[Sequence[int]], activations: Sequence[str]
+        self,
+        sizes: Sequence[int],
+        hidden: Sequence[int] | Sequence[Sequence[int]],
+        activations: Sequence[str],
+        outputs: int = 1,
+        last_bias: bool = True,
     ):
         super().__init__()
+        self.outputs = outputs
         self.sizes = tuple(sizes)
         self.activations = tuple(activations)
         self.layers = nn.ModuleList()
         self._stacked: list[tuple[Tensor, Tensor]] | None = None
         for place, size in enumerate(sizes):
             own = hidden[place] if hidden and isinstance(hidden[0], Sequence) else hidden
-            widths: list[int] = [size, *own, 1]  # type: ignore[list-item, misc]
-            self.layers.append(nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths)))
+            widths: list[int] = [size, *own, outputs]  # type: ignore[list-item, misc]
+            *inner, last = pairwise(widths)
+            layers = [nn.Linear(a, b) for a, b in inner]
+            self.layers.append(nn.ModuleList([*layers, nn.Linear(*last, bias=last_bias)]))
         self.reset()
 
     def reset(self) -> None:
@@ -42,10 +52,15 @@ class ElementNetworks(nn.Module):
                 nn.init.xavier_normal_(parameter)
 
     def forward(self, features: Tensor, element: Tensor) -> Tensor:
-        """Output of each atom `[atoms]` from `features [atoms, width]` and its element's place `[atoms]`."""
+        """Output of each atom `[atoms]` or `[atoms, outputs]`.
+
+        Args:
+            features: `[atoms, width]`.
+            element: its element's place `[atoms]`.
+        """
         if len(self.sizes) == 1:
             return self._apply_layers(0, features[:, : self.sizes[0]])
-        out = features.new_zeros(features.shape[0])
+        out = features.new_zeros((features.shape[0],) if self.outputs == 1 else (features.shape[0], self.outputs))
         for place, size in enumerate(self.sizes):
             rows = (element == place).nonzero()[:, 0]
             out = out.index_copy(0, rows, self._apply_layers(place, features[rows, :size]))
@@ -56,7 +71,9 @@ class ElementNetworks(nn.Module):
         if self._stacked is not None:
             return self._together(features, element)
         values = [self._apply_layers(k, features[:, :size]) for k, size in enumerate(self.sizes)]
-        return torch.stack(values, dim=1).gather(1, element[:, None])[:, 0]
+        stacked = torch.stack(values, dim=1)
+        place = element[:, None] if self.outputs == 1 else element[:, None, None].expand(-1, 1, self.outputs)
+        return stacked.gather(1, place)[:, 0]
 
     def freeze(self, mixing: Tensor | None = None) -> None:
         """Stacks the networks, for good, so that `everywhere` takes as many operations for ten elements as for one.
@@ -64,6 +81,8 @@ class ElementNetworks(nn.Module):
         Args:
             mixing: `[elements, width, components]`, applied to the features before their networks; None for no such.
         """
+        assert self.outputs == 1
+        assert self.layers[0][-1].bias is not None  # type: ignore[index]
         self._stacked = []
         for depth, layers in enumerate(zip(*self.layers, strict=True)):
             width = max(layer.in_features for layer in layers)
@@ -93,4 +112,4 @@ class ElementNetworks(nn.Module):
         *inner, last = self.layers[place]  # type: ignore[misc]
         for layer, name in zip(inner, self.activations, strict=True):
             values = ACTIVATIONS[name](layer(values))
-        return last(values)[:, 0]
+        return last(values)[:, 0] if self.outputs == 1 else last(values)

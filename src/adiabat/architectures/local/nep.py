@@ -2,7 +2,8 @@
 
 Z. Fan et al., Phys. Rev. B 104, 104309 (2021), doi:10.1103/PhysRevB.104.104309; third version: Z. Fan et al.,
 J. Chem. Phys. 157, 114801 (2022), doi:10.1063/5.0106617; fourth version, a network for each element: K. Song et al.,
-Nat. Commun. 15, 10208 (2024), doi:10.1038/s41467-024-54554-x. Programs whose numbers it gives: GPUMD and calorine.
+Nat. Commun. 15, 10208 (2024), doi:10.1038/s41467-024-54554-x; charges (qNEP): as in GPUMD. Programs whose numbers it
+gives: GPUMD and calorine.
 
 | paper | here | shape, unit |
 |---|---|---|
@@ -14,11 +15,12 @@ Nat. Commun. 15, 10208 (2024), doi:10.1038/s41467-024-54554-x. Programs whose nu
 | q_n, q_nl, q_nl₁l₂l₃, q_n1111 | `descriptor(graph)` | [atoms, size], 1 |
 | q scaler | `factor` | [size], 1 |
 | U_i = w¹ tanh(w⁰ q − b⁰) − b¹ | `atomic_energies` | [atoms], eV |
+| charges of qNEP | `charges` | [atoms], e |
 
 Departures from the paper: the gradient fitter trains it instead of the evolution strategy that gave it its name; the
 output has a bias for each element, as in the fifth version (in a file of the third or fourth they are all equal);
 signs of biases are those of torch; the scaler is the inverse range of each feature over the training data before
-training, and stays as it is.
+training, and stays as it is. Charges add up to the system's total charge instead of 0.
 """
 
 from __future__ import annotations
@@ -33,18 +35,19 @@ from torch import Tensor, nn
 
 from adiabat.descriptors.base import element_index
 from adiabat.elements import number, symbol
-from adiabat.errors import ConfigError
-from adiabat.geometry import Graph
+from adiabat.errors import CapabilityError, ConfigError
+from adiabat.geometry import Graph, System
 from adiabat.kernels.density_network import DensityFeatures, DensityNetwork
 from adiabat.kernels.pairs import PairIndex
 from adiabat.nn.constants import ConstantModule
 from adiabat.nn.cutoffs import CosineCutoff
 from adiabat.nn.element_networks import ElementNetworks
+from adiabat.nn.ewald import EwaldSum
 from adiabat.nn.invariants import DensityInvariants, Triple, coupling
 from adiabat.nn.radial import ChebyshevBasis
 from adiabat.nn.spherical_harmonics import SphericalHarmonics
 from adiabat.nn.switched_repulsion import SwitchedRepulsion
-from adiabat.potential import ArchitectureConfig, AtomicPotential
+from adiabat.potential import ArchitectureConfig, AtomicPotential, Prediction, total_energy
 
 FLAT = 1e-5  # range below which a feature stays unscaled
 
@@ -80,6 +83,8 @@ class NEPConfig(ArchitectureConfig):
     """One network for each element (NEP4), or one for all (NEP3)."""
     repulsion: tuple[float, float] | None = None
     """Inner and outer radius (Å) between which a screened nuclear repulsion is switched off; null for none."""
+    charges: Literal["none", "reciprocal", "full"] = "none"
+    """Whether a second output is a charge: their Ewald sum, or the part of it in reciprocal space alone (qNEP)."""
 
     def radii(self, elements: Iterable[int]) -> np.ndarray:
         """Radial and angular radius of every pair of elements `[elements, elements, 2]`, Å."""
@@ -154,6 +159,7 @@ class NEP(AtomicPotential):
 
     element: Tensor
     factor: Tensor
+    index: Tensor
 
     def __init__(self, config: NEPConfig, elements: Iterable[int]):
         elements = sorted({int(z) for z in elements})
@@ -161,38 +167,69 @@ class NEP(AtomicPotential):
         super().__init__(config, elements, float(config.radii(elements).max()))
         self.descriptor = NEPDescriptor(config, elements)
         sizes = (self.descriptor.size,) * (len(elements) if config.networks == "element" else 1)
-        self.networks = ElementNetworks(sizes, (config.hidden,), ("tanh",))
+        self.charged = config.charges != "none"
+        self.networks = ElementNetworks(sizes, (config.hidden,), ("tanh",), 1 + self.charged, last_bias=False)
+        self.bias = nn.Parameter(torch.zeros(len(sizes)))
+        self.ewald = EwaldSum(self.cutoff, config.charges == "full") if self.charged else None
         self.repulsion = SwitchedRepulsion(elements, *config.repulsion) if config.repulsion is not None else None
         self.register_buffer("element", element_index(elements), persistent=False)
         self.register_buffer("factor", torch.ones(self.descriptor.size))
+        if self.charged:  # √ε of the electrons, for Born effective charges in other programs; energies have none
+            self.register_buffer("index", torch.ones(()))
         self.kernel: DensityNetwork | None = None
 
     def prepare(self, graph: Graph) -> Graph:
-        return super().prepare(graph if self.is_frozen else graph.replace(layout=graph.rows()))
+        graph = super().prepare(graph if self.is_frozen else graph.replace(layout=graph.rows()))
+        return graph if self.ewald is None else graph.with_waves(self.ewald.reciprocal.reach)
+
+    def check(self, graph: Graph) -> None:
+        super().check(graph)
+        if self.ewald is not None and (graph.owned is not None or not bool(graph.system.pbc.all())):
+            raise CapabilityError(
+                "a NEP with charges needs whole systems that are periodic in three directions: put a molecule into a"
+                " large cell, or fit one without charges."
+            )
 
     def features(self, graph: Graph) -> Tensor:
         """Unscaled features of each atom `[atoms, size]`."""
         vectors = graph.vectors()
         return self.descriptor(graph, vectors, vectors.norm(dim=1), self._kinds(graph))
 
-    def atomic_energies(self, graph: Graph) -> Tensor:
-        if self.kernel is not None:
-            element = self.element[graph.system.numbers]
-            return self.kernel(graph.vectors(), element, PairIndex.of_graph(graph))[:, 0]
-        vectors, kinds = graph.vectors(), self._kinds(graph)
-        distances = vectors.norm(dim=1)
-        q = self.descriptor(graph, vectors, distances, kinds) * self.factor
+    def outputs(self, graph: Graph, vectors: Tensor) -> Tensor:
+        """The networks' outputs, with repulsion in the energies: `[atoms]`, or energies and charges `[atoms, 2]`."""
         element = self.element[graph.system.numbers]
-        energies = self.networks.everywhere(q, element if len(self.networks.sizes) > 1 else torch.zeros_like(element))
+        if self.kernel is not None:
+            found = self.kernel(vectors, element, PairIndex.of_graph(graph))
+            return found if self.charged else found[:, 0]
+        kinds, distances = self._kinds(graph), vectors.norm(dim=1)
+        network = element if len(self.networks.sizes) > 1 else torch.zeros_like(element)
+        q = self.descriptor(graph, vectors, distances, kinds) * self.factor
+        found = self.networks.everywhere(q, network)
+        energies = (found[:, 0] if self.charged else found) + self.bias.index_select(0, network)
         if self.repulsion is not None:
             energies = energies + graph.sum_over_neighbors(self.repulsion(distances, kinds))
-        return energies
+        return torch.stack((energies, found[:, 1]), dim=1) if self.charged else energies
+
+    def atomic_energies(self, graph: Graph) -> Tensor:
+        found = self.forward(graph).atomic_energies
+        assert found is not None
+        return found
+
+    def forward(self, graph: Graph) -> Prediction:
+        vectors = graph.vectors()
+        found = self.outputs(graph, vectors)
+        if self.ewald is None:
+            return Prediction(total_energy(found, graph), atomic_energies=found)
+        energies, latent = found.unbind(1)
+        charges = latent + _missing(graph.system, latent)
+        energies = energies + self.ewald(graph, vectors, charges)
+        return Prediction(total_energy(energies, graph), atomic_energies=energies, charges=charges)
 
     def freeze(self) -> None:
         inner, last = zip(*self.networks.layers, strict=True)  # type: ignore[arg-type]
-        layers = [
-            torch.stack([getattr(l, name) for l in part]) for part in (inner, last) for name in ("weight", "bias")
-        ]
+        biases = nn.functional.pad(self.bias[:, None], (0, int(self.charged)))  # charges have none
+        layers = [torch.stack([layer.weight for layer in inner]), torch.stack([layer.bias for layer in inner])]
+        layers += [torch.stack([layer.weight for layer in last]), biases]
         layers = [layer.expand(len(self.elements), *layer.shape[1:]) for layer in layers]
         repulsion = None if self.repulsion is None else self.repulsion.table()
         self.kernel = DensityNetwork(self.descriptor.of_kernel(self.factor), layers, repulsion)
@@ -208,6 +245,12 @@ class NEP(AtomicPotential):
         """Place of each pair's elements in tables of all pairs of elements `[pairs]`."""
         element = self.element[graph.system.numbers]
         return graph.of_centers(element) * self.descriptor.kinds + graph.of_neighbors(element)
+
+
+def _missing(system: System, charges: Tensor) -> Tensor:
+    """What each atom lacks, all the same, for charges to add up to the total charge of each system `[atoms]`."""
+    missing = system.charge.to(charges.dtype) - system.sum_over_atoms(charges)
+    return (missing / system.sum_over_atoms(torch.ones_like(charges)))[system.system]
 
 
 def _check(config: NEPConfig, elements: Sequence[int]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from adiabat.pretrained.kit import Imported, Kit
 # what l_max lists behind the highest degree, in the order of the features; None for q_1111
 _FLAGS = ((2, 2, 2), None, (1, 1, 2), (1, 2, 3), (2, 3, 3), (1, 3, 4))
 _VERSIONS = ("nep3", "nep4", "nep5")
+_CHARGES: Mapping[str, str] = {"charge1": "full", "charge2": "reciprocal"}
 
 
 def from_kit(kit: Kit) -> Imported:
@@ -85,15 +86,18 @@ def read_nep(file: str | Path) -> NEP:
     lines = _Lines(Path(file))
     kind, count, *names = lines.next("", 2, 200)
     version, *marks = kind.split("_")
+    charges = _CHARGES[marks.pop()] if marks and marks[-1] in _CHARGES and version == "nep4" else "none"
     if version not in _VERSIONS or marks not in ([], ["zbl"]):
-        raise CheckpointError(f"{file} is of kind '{kind}': nep3, nep4 and nep5, with or without _zbl, are known.")
+        raise CheckpointError(
+            f"{file} is of kind '{kind}': nep3, nep4, nep5, nep4_charge1 and nep4_charge2 are known, also with _zbl."
+        )
     if lines.integers([count]) != [len(names)]:
         raise lines.fault(f"announces {count} elements and names {len(names)}")
     order = [number(name) for name in names]
     if len(set(order)) < len(order):
         raise lines.fault("names an element twice")
     repulsion = _repulsion(lines) if marks else None
-    options = _options(lines, names) | {"networks": "shared" if version == "nep3" else "element"}
+    options = _options(lines, names) | {"networks": "shared" if version == "nep3" else "element", "charges": charges}
     if repulsion is not None:
         options["repulsion"] = repulsion if any(repulsion) else (0.0, 1.0)
     model = NEP(NEPConfig.parse(options), order).double()
@@ -143,8 +147,10 @@ def _length(model: NEP, version: str, flexible: bool) -> int:
     kinds, size, hidden = len(model.elements), model.descriptor.size, _config(model).hidden
     networks = len(model.networks.sizes)
     coefficients = sum(c.numel() for c in _coefficients(model))
-    own = (size + 2) * hidden + (version == "nep5")
-    return networks * own + 1 + coefficients + size + (10 * kinds * (kinds + 1) // 2 if flexible else 0)
+    own = (size + 2 + model.charged) * hidden + (version == "nep5")
+    return (
+        networks * own + 1 + model.charged + coefficients + size + (10 * kinds * (kinds + 1) // 2 if flexible else 0)
+    )
 
 
 def _config(model: NEP) -> NEPConfig:
@@ -174,11 +180,12 @@ def _fill(model: NEP, order: Sequence[int], version: str, values: np.ndarray) ->
             inner, outer = model.networks.layers[place]  # type: ignore[misc]
             inner.weight.copy_(take(hidden, size))
             inner.bias.copy_(-take(hidden))
-            outer.weight.copy_(take(1, hidden))
-            outer.bias.copy_(-take(1) if version == "nep5" else torch.zeros(1))
-        common = take(1)
-        for layers in model.networks.layers:
-            layers[1].bias.sub_(common)  # type: ignore[index]
+            outer.weight.copy_(take(1 + model.charged, hidden))
+            if version == "nep5":
+                model.bias[place] = -take(1)[0]
+        if model.charged:
+            model.index.copy_(take(1)[0])
+        model.bias.sub_(take(1))
         for coefficients in _coefficients(model):
             _, channels, basis = coefficients.shape
             given = take(channels, basis, kinds, kinds).permute(2, 3, 0, 1)
@@ -212,13 +219,19 @@ def write_nep(potential: Potential, file: str | Path, neighbors: tuple[int, int]
         shifts = potential.reference[list(potential.elements)].tolist()
     if not isinstance(model, NEP):
         raise CapabilityError(f"{type(model).__name__} has no place in nep.txt: write a NEP.")
-    if model.repulsion is not None and scale != 1.0:
-        raise CapabilityError(f"a NEP with repulsion and scale {scale} has no place in nep.txt: fit it with scale 1.")
-    layers = list(model.networks.layers) * (len(shifts) // len(model.networks.layers))
-    biases = [scale * layer[1].bias.item() + shift for layer, shift in zip(layers, shifts, strict=True)]  # type: ignore[index]
+    if (model.repulsion is not None or model.charged) and scale != 1.0:
+        raise CapabilityError(
+            f"repulsion or charges at a scale of {scale} have no place in nep.txt: fit with scale 1."
+        )
+    own = model.bias.detach().double().expand(len(shifts)).tolist()
+    biases = [scale * bias + shift for bias, shift in zip(own, shifts, strict=True)]
     common = len(set(biases)) == 1
     if not common and _config(model).networks == "shared":
         raise CapabilityError("a network shared by elements of different reference energies has no place in nep.txt.")
+    if model.charged and (not common or _config(model).networks == "shared"):
+        raise CapabilityError(
+            "a NEP with charges has a place in nep.txt only with one bias and networks of elements."
+        )
     version = "nep3" if _config(model).networks == "shared" else "nep4" if common else "nep5"
     values: list[Tensor] = []
     for layer, bias in zip(model.networks.layers, biases, strict=False):
@@ -229,6 +242,7 @@ def write_nep(potential: Potential, file: str | Path, neighbors: tuple[int, int]
             scale * outer.weight,
             *([] if common else [torch.tensor([-bias], dtype=torch.float64)]),
         ]
+    values += [model.index] if model.charged else []
     values.append(torch.tensor([-biases[0] if common else 0.0], dtype=torch.float64))
     kinds = len(model.elements)
     values += [c.view(kinds, kinds, *c.shape[1:]).permute(2, 3, 0, 1) for c in _coefficients(model)]
@@ -262,6 +276,7 @@ def _header(model: NEP, version: str, neighbors: tuple[int, int]) -> list[str]:
     if config.repulsion is not None:
         inner, outer = (0.0, 0.0) if _flexible(model) else config.repulsion
         mark, zbl = "_zbl", [f"zbl {inner:g} {outer:g}"]
+    mark += next((f"_{name}" for name, charges in _CHARGES.items() if charges == config.charges), "")
     cutoffs = [f"{config.cutoff:g} {config.angular_cutoff:g}"]
     if config.element_cutoffs:
         rows = model.descriptor.radii.view(len(names), len(names), 2).diagonal().T.tolist()

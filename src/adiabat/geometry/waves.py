@@ -1,0 +1,33 @@
+"""Plane waves with the period of a cell, for sums in reciprocal space."""
+
+from __future__ import annotations
+
+from math import pi
+
+import torch
+from torch import Tensor
+
+from adiabat.geometry.system import System
+
+
+def plane_waves(system: System, reach: float) -> Tensor:
+    """Integers n of the waves k = 2π (n₁ b₁ + n₂ b₂ + n₃ b₃) with 0 < |k| < reach `[systems, waves, 3]`.
+
+    Of k and −k one is listed. Rows of zeros fill up the lists of systems with fewer waves; a system that is not
+    periodic in all three directions has none.
+
+    Args:
+        system: one or several.
+        reach: Å⁻¹.
+    """
+    found = []
+    for cell, pbc in zip(system.cell.detach().cpu().double(), system.pbc.cpu(), strict=True):
+        if not bool(pbc.all()):
+            found.append(torch.zeros((0, 3), dtype=torch.int64))
+            continue
+        most = (reach * cell.norm(dim=1) / (2.0 * pi)).long().tolist()  # k · a_i is 2π n_i
+        integers = torch.cartesian_prod(*(torch.arange(-n, n + 1) for n in most))
+        half = integers[len(integers) // 2 + 1 :]  # in this order −n comes before 0 where n comes after it
+        waves = 2.0 * pi * half.double() @ torch.linalg.inv(cell).T
+        found.append(half[waves.square().sum(dim=1) < reach**2])
+    return torch.nn.utils.rnn.pad_sequence(found, batch_first=True).to(system.positions.device)
