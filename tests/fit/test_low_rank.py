@@ -30,7 +30,7 @@ def disturbed(model):
     return model
 
 
-@pytest.mark.parametrize("name", ["mace", "mace-nonlinear", "painn", "schnet", "bpnn"])
+@pytest.mark.parametrize("name", list(small_models.MODELS))
 def test_merged_equals_updated(name):
     torch.manual_seed(0)
     model, graph = small_models.MODELS[name](), small_models.several_graphs()[1]
