@@ -35,7 +35,11 @@ def arguments():
     parser.add_argument("--atoms", nargs="+", type=int, choices=[21, 192, 512, 2000, 10000])
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument(
-        "--peers-at", nargs="+", default=[], metavar="NAME=INTERPRETER", help="mace=..., schnetpack=..., dscribe=..."
+        "--peers-at",
+        nargs="+",
+        default=[],
+        metavar="NAME=INTERPRETER",
+        help="mace=..., schnetpack=..., dscribe=..., torchani=...",
     )
     parser.add_argument("--add", action="store_true", help="keep the works that FILE has and this run has not")
     parser.add_argument("--page", action="store_true", help="also rewrite docs/speed.md and its plot from the result")

@@ -8,8 +8,13 @@ from pathlib import Path
 from speed.driver import HERE, BenchmarkError
 
 TORCH = "torch==2.13.0"
-PACKAGES = {"mace-torch": "mace-torch==0.3.16", "schnetpack": "schnetpack==2.0.4", "dscribe": "dscribe==2.1.2"}
-SHORT = {"mace": "mace-torch", "schnetpack": "schnetpack", "dscribe": "dscribe"}
+PACKAGES = {
+    "mace-torch": "mace-torch==0.3.16",
+    "schnetpack": "schnetpack==2.0.4",
+    "dscribe": "dscribe==2.1.2",
+    "torchani": "torchani==2.9.0",
+}
+SHORT = {"mace": "mace-torch", "schnetpack": "schnetpack", "dscribe": "dscribe", "torchani": "torchani"}
 # the excluded releases were malicious
 CONSTRAINTS = (TORCH, "lightning!=2.6.2,!=2.6.3", "pytorch-lightning!=2.6.2,!=2.6.3")
 

@@ -57,5 +57,7 @@ METHODS = {
     ),
     "mace-128x0e": _mace("128x0e"),
     "mace-128x0e+128x1o": _mace("128x0e+128x1o"),
+    "ani": Method("ani", "torchani", "speed.peer_torchani", {"members": 1}),
+    "ani-8": Method("ani", "torchani", "speed.peer_torchani", {"members": 8}),
     "acsf": Method("acsf", "dscribe", "speed.peer_dscribe", _ACSF, "ours_descriptor"),
 }

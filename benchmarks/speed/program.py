@@ -58,12 +58,15 @@ class Program:
         return step
 
 
-def write_kit(folder, method, elements, weights, buffers):
-    """Writes what another program needs to rebuild a model, as plain arrays, unless it is there."""
+def write_kit(folder, method, elements, weights, buffers, **further):
+    """Writes what another program needs to rebuild a model, as plain arrays, unless it is there.
+
+    `further` facts replace the usual ones.
+    """
     if (folder / "meta.json").exists():
         return
     np.savez(folder / "weights.npz", **weights)
     np.savez(folder / "buffers.npz", **buffers)
     facts = {"method": method.page, "program": method.peer, "cutoff": CUTOFF, "dtype": "float32", "units": "eV, eV/A"}
-    meta = {**facts, "elements": list(elements), "hyperparameters": method.options}
+    meta = {**facts, "elements": list(elements), "hyperparameters": method.options, **further}
     (folder / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
