@@ -143,6 +143,16 @@ def test_calls_that_would_allocate_stay_records():
     assert found.args == (2**40,)
 
 
+def test_an_array_without_bytes_is_not_made():
+    """10^12 texts of no letters would fill the memory."""
+    data = (
+        pickle.dumps(np.zeros(0, "U1"), 2)
+        .replace(b"U1", b"U0")
+        .replace(b"K\x00\x85", b"\x8a\x06" + b"\xff" * 5 + b"\x00\x85")
+    )
+    assert isinstance(unpickle(data, BUILDERS), Inert)
+
+
 def test_cycles_end():
     data = b"\x80\x02}q\x00X\x04\x00\x00\x00selfh\x00s."
     found = unpickle(data)

@@ -18,6 +18,10 @@ from adiabat.errors import ConfigError, did_you_mean
 from adiabat.settings import Settings
 
 
+# the same safe loader in C where PyYAML has it, ten times as fast
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
 class WeightFile(Settings):
     """One file of an entry."""
 
@@ -126,7 +130,7 @@ def catalogue() -> dict[str, Entry]:
         if not file.name.endswith(".yaml"):
             continue
         try:
-            entry = Entry.parse(yaml.safe_load(file.read_text(encoding="utf-8")))
+            entry = Entry.parse(yaml.load(file.read_text(encoding="utf-8"), Loader=_LOADER))
         except (ConfigError, yaml.YAMLError) as error:
             raise ConfigError(f"the catalogue's {file.name} is wrong: {error}") from None
         names = {entry.name, *entry.aliases}

@@ -92,13 +92,16 @@ class TorchArchive:
 
     def bytes(self, entry: str) -> bytes:
         """Content of one file."""
+        with checked_zip(self.path) as archive:
+            return self._read(archive, entry)
+
+    def _read(self, archive: zipfile.ZipFile, entry: str) -> bytes:
         if entry not in self.entries:
             raise CheckpointError(f"{self.path} has no entry {entry}: it is damaged or of another program.")
-        with checked_zip(self.path) as archive:
-            try:
-                return archive.read(f"{self._folder}/{entry}")
-            except (zipfile.BadZipFile, OSError, zlib.error, EOFError, NotImplementedError) as error:
-                raise CheckpointError(f"{self.path} is damaged at {entry}: {error}.") from None
+        try:
+            return archive.read(f"{self._folder}/{entry}")
+        except (zipfile.BadZipFile, OSError, zlib.error, EOFError, NotImplementedError) as error:
+            raise CheckpointError(f"{self.path} is damaged at {entry}: {error}.") from None
 
     def text(self, entry: str) -> str:
         """Content of one text file, such as `extra/cutoff`."""
@@ -117,10 +120,11 @@ class TorchArchive:
                 place = f"{folder}/{key}"
                 if place not in self.entries and f"constants/{key}" in self.entries:
                     place = f"constants/{key}"
-                storages[key] = _storage(self.bytes(place), kind, count, self.path)
+                storages[key] = _storage(self._read(archive, place), kind, count, self.path)
             return storages[key]
 
-        return unpickle(self.bytes(entry), BUILDERS, storage, name=str(self.path))
+        with checked_zip(self.path) as archive:
+            return unpickle(self._read(archive, entry), BUILDERS, storage, name=str(self.path))
 
 
 def _identifier(identifier: Any, path: Path) -> tuple[torch.dtype, str, int]:

@@ -137,7 +137,12 @@ def _array(args: tuple[Any, ...]) -> Any:
 def _array_of(data: Any, dtype: Any, shape: Any, order: str) -> Any:
     if isinstance(data, str):  # written by Python 2
         data = data.encode("latin-1")
-    plain = isinstance(dtype, np.dtype) and isinstance(data, bytes | bytearray) and isinstance(shape, tuple)
+    plain = (
+        isinstance(dtype, np.dtype)
+        and dtype.itemsize > 0
+        and isinstance(data, bytes | bytearray)
+        and isinstance(shape, tuple)
+    )
     if not plain or not all(type(n) is int and n >= 0 for n in shape):
         return NOT_BUILT
     if math.prod(shape) * dtype.itemsize != len(data):
