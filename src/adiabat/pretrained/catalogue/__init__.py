@@ -17,7 +17,6 @@ from adiabat.elements import MAX_NUMBER, number
 from adiabat.errors import ConfigError, did_you_mean
 from adiabat.settings import Settings
 
-
 # the same safe loader in C where PyYAML has it, ten times as fast
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
