@@ -5,6 +5,7 @@ import torch
 
 from adiabat.errors import CapabilityError
 from adiabat.kernels.tables import TOLERANCE, tabulate
+from adiabat.nn.cutoffs import XPLORCutoff
 
 
 def waves(r):
@@ -58,3 +59,25 @@ def test_single_precision_keeps_slopes():
 def test_what_is_not_smooth_is_refused():
     with pytest.raises(CapabilityError, match="cannot be tabulated: with 8192 intervals the error is"):
         tabulate(lambda r: (r[:, None] - 2.345).abs() ** 0.5, 5.0)
+
+
+def test_a_kink_becomes_a_knot():
+    """A function whose second derivative jumps is tabulated as well as a smooth one, if it is said where."""
+    cutoff = XPLORCutoff(5.0, 4.3)
+
+    def damped(r):
+        return waves(r) * cutoff(r)[:, None]
+
+    with pytest.raises(CapabilityError, match="cannot be tabulated"):
+        tabulate(damped, 5.0)
+    table = tabulate(damped, 5.0, kink=4.3)
+    assert table.intervals < 2048
+    assert (4.3 - table.start) * table.inverse_step == pytest.approx(round((4.3 - table.start) * table.inverse_step))
+    r = torch.linspace(table.start + 1e-3, 4.999, 3001, dtype=torch.float64)
+    assert (damped(r) - table(r)).abs().max() <= TOLERANCE * damped(r).abs().max()
+
+
+def test_narrow_takes_some_channels():
+    table = tabulate(waves, 5.0)
+    r = torch.linspace(0.5, 4.9, 50, dtype=torch.float64)
+    assert torch.equal(table.narrow(2, 3)(r), table(r)[:, 2:5])

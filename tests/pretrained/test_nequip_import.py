@@ -16,16 +16,17 @@ from adiabat.pretrained.originals.sevenn import _Parts
 from adiabat.pretrained.originals.source import Source
 from adiabat.testing.parity import parity
 
+KITS = ["nequip", "nequip-noparity", "nequip-zbl", "graphpes-nequip", "graphpes-nequip-zemb"]
+KITS += ["sevennet", "sevennet-linear-sc", "sevennet-0", "sevennet-mf-0"]
 
-@pytest.mark.parametrize(
-    "name",
-    ["nequip", "nequip-noparity", "nequip-zbl", "sevennet", "sevennet-linear-sc", "sevennet-0", "sevennet-mf-0"],
-)
+
+@pytest.mark.parametrize("name", KITS)
 def test_parity(shared, name):
     report = parity(Kit(shared / "golden" / name))
     assert not report.failures
     assert {"energy", "atomic_energies", "forces", "stress"} <= {d.quantity for d in report.deviations}
-    assert report.worst < 1e-12
+    # graph-pes rounds a factor of its Bessel functions to float32
+    assert report.worst < (1e-7 if name == "graphpes-nequip" else 1e-12)
 
 
 @pytest.mark.parametrize(

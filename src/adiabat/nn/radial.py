@@ -29,6 +29,14 @@ class GaussianBasis(nn.Module):
         return torch.exp(-0.5 * ((distances[..., None] - self.centers) / self.widths) ** 2)
 
 
+class DistanceBasis(nn.Module):
+    """The distance itself, for networks that have a basis of their own."""
+
+    def forward(self, distances: Tensor) -> Tensor:
+        """`[...]` Å to `[..., 1]` Å."""
+        return distances[..., None]
+
+
 class BesselBasis(nn.Module):
     """√(2/r_c) sin(n π r / r_c) / r for n = 1..count (DimeNet, arXiv:2003.03123, eq. 7).
 

@@ -44,8 +44,9 @@ from adiabat.nn.embedding import ElementEmbedding
 from adiabat.nn.equivariant_linear import ElementLinear, EquivariantLinear
 from adiabat.nn.irreps import SCALAR, Irrep, Irreps
 from adiabat.nn.mixed_product import MixedTensorProduct
+from adiabat.nn.mlp import MLP
 from adiabat.nn.normalized import Gate, NormalizedMLP
-from adiabat.nn.radial import BesselBasis
+from adiabat.nn.radial import BesselBasis, DistanceBasis
 from adiabat.nn.spherical_harmonics import SphericalHarmonics
 from adiabat.nn.zbl import LAMMPS, ZBLRepulsion
 from adiabat.potential import ArchitectureConfig, AtomicPotential
@@ -73,6 +74,8 @@ class NequIPConfig(ArchitectureConfig):
     """Whether the frequencies of the Bessel functions are trained."""
     radial_network: tuple[int, ...] = (64, 64)
     """Widths of the hidden layers of the radial network."""
+    radial: Literal["shared", "own"] = "shared"
+    """own: each layer has Bessel functions of its own, and biases in a network that the envelope multiplies."""
     cutoff_function: Literal["polynomial", "xplor"] = "polynomial"
     """Envelope of the radial basis."""
     cutoff_power: int = Field(default=6, ge=2)
@@ -126,7 +129,12 @@ class InteractionBlock(nn.Module):
         used = MixedTensorProduct.sources(before, harmonics, inner)
         self.up = EquivariantLinear(before, used, config.biases)
         self.convolution = MixedTensorProduct(used, harmonics, inner)
-        self.radial = NormalizedMLP((config.radial_functions, *config.radial_network, self.convolution.weights))
+        widths = (config.radial_functions, *config.radial_network, self.convolution.weights)
+        if config.radial == "own":
+            basis = BesselBasis(config.radial_functions, config.cutoff, config.trainable_basis)
+            self.radial = nn.Sequential(nn.Flatten(0), basis, MLP(widths, "silu"))
+        else:
+            self.radial = NormalizedMLP(widths)
         self.down = EquivariantLinear(self.convolution.irreps_out, inner, config.biases)
         own = Irreps(tuple(term for term in inner if before.count(term[1])))
         per_element = config.self_connection == "elements"
@@ -167,16 +175,16 @@ class NequIP(AtomicPotential):
                 f"hidden_irreps '{hidden}': with symmetry SO(3) write all irreps as even ones, 1e for 1o."
             )
         harmonics = Irreps(tuple((1, Irrep(l, 1 if free else (-1) ** l)) for l in range(config.l_max + 1)))
-        self.radial, self.mirrored = not config.pair_cutoffs, not free
+        self.radial, self.mirrored, own = not config.pair_cutoffs, not free, config.radial == "own"
         self.kink = config.cutoff_onset or 0.9 * config.cutoff if config.cutoff_function == "xplor" else None
         self.edges = EdgeFeatures(
             SphericalHarmonics(config.l_max, normalize=False),
-            BesselBasis(config.radial_functions, config.cutoff, config.trainable_basis),
+            DistanceBasis() if own else BesselBasis(config.radial_functions, config.cutoff, config.trainable_basis),
             XPLORCutoff(config.cutoff, self.kink)
             if self.kink
             else PolynomialCutoff(config.cutoff, config.cutoff_power),
             PairCutoffs(config.cutoff, config.pair_cutoffs) if config.pair_cutoffs else None,
-            cutoff_on_basis=True,
+            cutoff_on_basis=not own,
             cutoff_of_coordinate=True,
         )
         before = Irreps(((config.embedding or scalars.count(SCALAR), SCALAR),))

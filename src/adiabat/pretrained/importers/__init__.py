@@ -25,6 +25,7 @@ _MODULES = {
     "matgl-so3net": "matgl",
     "so3net": "schnetpack",
     "chgnet": "chgnet",
+    "matgl-chgnet": "matgl_chgnet",
     "matgl-m3gnet": "matgl",
     "matgl-megnet": "matgl",
     "mattersim": "mattersim",

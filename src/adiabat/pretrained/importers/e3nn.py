@@ -5,12 +5,13 @@ Layers are NequIP's interaction blocks, which several programs have under differ
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from adiabat.errors import CheckpointError
+from adiabat.nn.clebsch_gordan import wigner_3j
 from adiabat.nn.equivariant_linear import ElementLinear, EquivariantLinear
 from adiabat.nn.irreps import Irrep, Irreps
 from adiabat.nn.mixed_product import Coupling, MixedTensorProduct
@@ -75,6 +76,24 @@ def rows_of(product: MixedTensorProduct, theirs: Sequence[tuple[int, Coupling]])
         return [c for c in couplings if c[1][2] == irrep]
 
     return {ir: channels_of(making(ours, ir), making(theirs, ir)) for _, ir in product.irreps_out}
+
+
+def signs(product: MixedTensorProduct, weights: Mapping[str, Tensor], start: str) -> Tensor:
+    """±1 for each of our channels: e3nn has changed the sign of some couplings, and stored models keep theirs.
+
+    Args:
+        product: ours.
+        weights: the program's tensors; where they lack couplings, the signs are those of today.
+        start: name of the program's product.
+    """
+    found = []
+    for multiplicity, path in product.couplings():
+        degrees = [ir.l for ir in path]
+        theirs = weights.get(f"{start}._compiled_main_left_right._w3j_" + "_".join(map(str, degrees)))
+        ours = wigner_3j(degrees[0], degrees[1], degrees[2])
+        same = theirs is None or float((theirs.numpy() * ours).sum()) > 0
+        found += [1.0 if same else -1.0] * multiplicity
+    return torch.tensor(found, dtype=torch.float64)
 
 
 def matrices(flat: Tensor, irreps_in: Irreps, irreps_out: Irreps, attributes: int = 0) -> dict[Irrep, Tensor]:

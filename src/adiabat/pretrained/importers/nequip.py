@@ -118,10 +118,9 @@ def _fill(model: NequIP, weights: Mapping[str, Tensor], order: Tensor) -> None:
         own = {name.removeprefix(start): value for name, value in weights.items() if name.startswith(start)}
         inner = layer.gate.irreps_in
         paths = created_couplings(before, harmonics, inner)
+        network, columns = cast(NormalizedMLP, layer.radial), channels_of(layer.convolution.couplings(), paths)
         # 2/r_c before the Bessel functions there, √(2/r_c) here
-        fill_network(
-            layer.radial, own, "edge_mlp", sqrt(2 / cutoff), channels_of(layer.convolution.couplings(), paths)
-        )
+        fill_network(network, own, "edge_mlp", sqrt(2 / cutoff), columns)
         fill_linear(layer.up, matrices(own["linear_1.weight"], before, before))
         made = Irreps(tuple((sum(m for m, c in paths if c[2] == ir), ir) for _, ir in in_e3nn_order(inner)))
         fill_linear(layer.down, matrices(own["linear_2.weight"], made, inner), rows_of(layer.convolution, paths))

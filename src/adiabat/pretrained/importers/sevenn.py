@@ -12,7 +12,6 @@ from torch import Tensor
 
 from adiabat.architectures.equivariant.nequip import InteractionBlock, NequIP, NequIPConfig
 from adiabat.errors import CheckpointError
-from adiabat.nn.clebsch_gordan import wigner_3j
 from adiabat.nn.equivariant_linear import ElementLinear, EquivariantLinear
 from adiabat.nn.irreps import SCALAR, Irrep, Irreps
 from adiabat.nn.normalized import NormalizedMLP
@@ -26,6 +25,7 @@ from adiabat.pretrained.importers.e3nn import (
     in_e3nn_order,
     matrices,
     rows_of,
+    signs,
     sorted_couplings,
 )
 from adiabat.pretrained.kit import Imported, Kit
@@ -180,7 +180,7 @@ class _Reader:
             # the program divides sums by the number itself
             model.average[place] = weights[f"{place}_convolution.denominator"].reshape(()) ** 2
             # 2/r_c before the Bessel functions there, √(2/r_c) here
-            layer.radial.layers[0].mul_(sqrt(2 / config.cutoff))
+            cast(NormalizedMLP, layer.radial).layers[0].mul_(sqrt(2 / config.cutoff))
             before = layer.gate.irreps_out
         copy(model.scale, _by_element(weights["rescale_atomic_energy.scale"], self.order))
         if config.readout:
@@ -198,8 +198,9 @@ class _Reader:
         created = created_couplings(before, harmonics, inner)
         paths = sorted_couplings(created)
         columns = channels_of(layer.convolution.couplings(), created if self.old else paths)
-        self._fill_network(layer.radial, f"{start}convolution.weight_nn", columns)
-        layer.radial.layers[-1].mul_(self._signs(start, layer))
+        network = cast(NormalizedMLP, layer.radial)
+        self._fill_network(network, f"{start}convolution.weight_nn", columns)
+        network.layers[-1].mul_(signs(layer.convolution, self.weights, f"{start}convolution.convolution"))
         self._fill_linear(layer.up, f"{start}self_interaction_1", before, before)
         made = Irreps(tuple((sum(m for m, c in paths if c[2] == ir), ir) for _, ir in in_e3nn_order(inner)))
         self._fill_linear(layer.down, f"{start}self_interaction_2", made, inner, rows_of(layer.convolution, paths))
@@ -211,17 +212,6 @@ class _Reader:
         else:
             found = matrices(self.weights[name + "linear.weight"], before, inner)
             fill_linear(cast(EquivariantLinear, layer.connection), found)
-
-    def _signs(self, start: str, layer: InteractionBlock) -> Tensor:
-        """±1 for each channel of a product: e3nn has changed the sign of some couplings, and files keep theirs."""
-        name, found = f"{start}convolution.convolution._compiled_main_left_right._w3j_", []
-        for multiplicity, path in layer.convolution.couplings():
-            degrees = [ir.l for ir in path]
-            theirs = self.weights.get(name + "_".join(map(str, degrees)))
-            ours = wigner_3j(degrees[0], degrees[1], degrees[2])
-            same = theirs is None or float((theirs.numpy() * ours).sum()) > 0
-            found += [1.0 if same else -1.0] * multiplicity
-        return torch.tensor(found, dtype=torch.float64)
 
     def _fill_linear(
         self,
