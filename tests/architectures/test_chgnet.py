@@ -17,6 +17,7 @@ from adiabat.fit.gradient import GradientConfig, GradientFitter
 from adiabat.geometry import Graph, System
 from adiabat.kernels.build import available
 from adiabat.model import Model
+from adiabat.pretrained.importers import matgl_chgnet
 from adiabat.pretrained.importers.chgnet import from_kit, read_chgnet
 from adiabat.pretrained.kit import Kit
 from adiabat.pretrained.originals import import_original, read_original
@@ -66,6 +67,42 @@ def test_importer_names_faults(shared):
     weights.pop("bond_conv_layers.1.twoBody_bond.mlp_gate.layers.3.weight")
     with pytest.raises(CheckpointError, match=r"mlp_gate\.layers\.3.*CHGNet of this program"):
         read_chgnet(options, weights)
+
+
+def test_parity_with_matgl(shared):
+    report = parity(Kit(shared / "golden" / "matgl-chgnet-random"))
+    assert report.status == "equal", report
+    assert report.worst < 1e-12
+    assert {"energy", "forces", "stress", "virial", "magnetic_moments"} == {d.quantity for d in report.deviations}
+
+
+def test_matgl_importer_names_faults(shared):
+    kit = Kit(shared / "golden" / "matgl-chgnet-random")
+    options, weights, elements = kit.meta["hyperparameters"], kit.weights(), [1, 6, 7, 8, 11, 14, 17, 29]
+    with pytest.raises(CheckpointError, match="normalization 'graph'"):
+        matgl_chgnet.read_chgnet(options | {"normalization": "graph"}, weights, elements)
+    with pytest.raises(CheckpointError, match="do not belong together"):
+        matgl_chgnet.read_chgnet(options | {"max_f": 3}, weights, elements)
+    with pytest.raises(CheckpointError, match=r"\(16, 16\)"):
+        matgl_chgnet.read_chgnet(options | {"bond_conv_hidden_dims": "(16, 16)"}, weights, elements)
+    with pytest.raises(CheckpointError, match="is not 0"):
+        matgl_chgnet.read_chgnet(options, weights | {"data_mean": torch.tensor(0.5)}, elements)
+    weights.pop("model.bond_bond_weights.weight", None)  # never read
+    weights.pop("model.sitewise_readout.bias")
+    with pytest.raises(CheckpointError, match=r"no 'model\.sitewise_readout\.bias'"):
+        matgl_chgnet.read_chgnet(options, weights, elements)
+
+
+def test_elements_in_any_order(shared):
+    kit = Kit(shared / "golden" / "matgl-chgnet-random")
+    options, weights, elements = kit.meta["hyperparameters"], kit.weights(), [1, 6, 7, 8, 11, 14, 17, 29]
+    turned = dict(weights)
+    for name in ("model.atom_embedding.weight", "element_refs.property_offset"):
+        turned[name] = weights[name].flip(0)
+    one = matgl_chgnet.read_chgnet(options, weights, elements)
+    other = matgl_chgnet.read_chgnet(options, turned, elements[::-1])
+    for name, value in one.state_dict().items():
+        assert torch.equal(other.state_dict()[name], value), name
 
 
 def test_defaults_are_the_published_model(shared):
@@ -225,7 +262,7 @@ def test_frozen_equals_eager():
     assert float(apart.forces.abs().max()) == 0
 
 
-@pytest.mark.parametrize("options", [{"bias": True}, {"normalize": False}])
+@pytest.mark.parametrize("options", [{"bias": True}, {"normalize": False}, {"conventions": "matgl"}])
 def test_what_has_no_kernels_says_so(options):
     with pytest.raises(CapabilityError, match=r"no fast kernel"):
         CHGNet(SMALL.model_copy(update=options), [1, 8]).frozen()

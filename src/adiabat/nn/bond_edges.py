@@ -22,6 +22,7 @@ class BondEdges:
         weights: ẽ^a `[halves, channels]`.
         bond_weights: ẽ^b `[bonds, channels]`.
         angled: 1 for halves in systems that have angles, 0 elsewhere `[halves, 1]`; None where nobody asks.
+        directed: whether each end of a bond has features of its own, so that "bonds" below are the ends.
     """
 
     graph: Graph
@@ -29,6 +30,7 @@ class BondEdges:
     weights: Tensor
     bond_weights: Tensor
     angled: Tensor | None
+    directed: bool = False
 
     @property
     def bonds(self) -> Bonds:
@@ -41,6 +43,8 @@ class BondEdges:
         """The bond that an angle's message goes to, the other bond, the atom in the middle `[2 · angles]`."""
         first, second = self.bonds.ordered()
         middle = self.bonds.centers(self.graph.centers).index_select(0, first)
+        if self.directed:  # the pair toward the atom in the middle gets the message
+            return (first + self.bonds.count) % (2 * self.bonds.count), second, middle
         return first % self.bonds.count, second % self.bonds.count, middle
 
     @property
@@ -52,7 +56,7 @@ class BondEdges:
     @cached_property
     def bond_halves(self) -> Tensor:
         """The half that each bond is `[bonds]`."""
-        return self.half_of.index_select(0, self.bonds.both[0])
+        return self.half_of.index_select(0, self.bonds.both.flatten() if self.directed else self.bonds.both[0])
 
     def on_angles(
         self, phi: NormalizedGatedMLP, v: Tensor, e: Tensor, a: Tensor, weights: Tensor | None = None
@@ -66,5 +70,6 @@ class BondEdges:
         values = phi(summed + phi.part(2, a))
         if weights is None:
             return values
-        values = values * weights.index_select(0, i) * weights.index_select(0, j)
+        bonds = self.bonds.count
+        values = values * weights.index_select(0, i % bonds) * weights.index_select(0, j % bonds)
         return torch.zeros_like(e).index_add(0, i, values)

@@ -11,14 +11,19 @@ class FourierBasis(nn.Module):
 
     Args:
         order: number of frequencies k, which are trained.
+        zeroth: whether the constant is the cosine of a trained frequency too, 0 at first (matgl).
     """
 
-    def __init__(self, order: int):
+    def __init__(self, order: int, zeroth: bool = False):
         super().__init__()
-        self.frequencies = nn.Parameter(torch.arange(1, order + 1, dtype=torch.get_default_dtype()))
+        first = 0 if zeroth else 1
+        self.zeroth = zeroth
+        self.frequencies = nn.Parameter(torch.arange(first, order + 1, dtype=torch.get_default_dtype()))
 
     def forward(self, angles: Tensor) -> Tensor:
         """`[...]` radians to `[..., 2 · order + 1]`: the constant, all sines, all cosines."""
         phases = angles[..., None] * self.frequencies
         constant = torch.full_like(angles[..., None], math.sqrt(0.5))
+        if self.zeroth:
+            constant, phases = constant * torch.cos(phases[..., :1]), phases[..., 1:]
         return torch.cat((constant, torch.sin(phases), torch.cos(phases)), dim=-1) / math.sqrt(math.pi)

@@ -1,7 +1,8 @@
 """CHGNet: message passing over atoms, bonds and angles, with magnetic moments.
 
 B. Deng, P. Zhong, K. Jun, J. Riebesell, K. Han, C. J. Bartel and G. Ceder, Nat. Mach. Intell. 5, 1031 (2023),
-doi:10.1038/s42256-023-00716-3; program whose numbers it gives: chgnet 0.4.
+doi:10.1038/s42256-023-00716-3; programs whose numbers it gives: chgnet 0.4 and, with `conventions: matgl`, matgl
+(doi:10.1038/s41524-025-01742-y).
 
 | paper | here | shape, unit |
 |---|---|---|
@@ -44,6 +45,7 @@ from adiabat.nn.radial import BesselBasis
 from adiabat.potential import ArchitectureConfig, AtomicPotential, Prediction, total_energy
 
 INSIDE = 1.0 - 1e-6  # cosines are multiplied by it, so that the angle's slope stays finite where bonds are in line
+CLAMPED = 1.0 - 1e-7  # matgl's way: cosines end there
 
 
 class CHGNetConfig(ArchitectureConfig):
@@ -71,6 +73,9 @@ class CHGNetConfig(ArchitectureConfig):
     """Nodes of the energy network's hidden layers."""
     normalize: bool = True
     """Whether networks normalize what their activations see (false in version 0.2.0)."""
+    conventions: Literal["chgnet", "matgl"] = "chgnet"
+    """Whose model it is. In matgl's, a bond has features of its own in either direction, the cutoff polynomial is
+    taken of the basis functions' values, the constant of the angular basis has a frequency, moments have a sign."""
     bias: bool = False
     """Whether the last linear map L of an update has a bias (true in version 0.2.0). The energy of bonds then depends
     on whether their system has an angle anywhere."""
@@ -102,14 +107,18 @@ class AtomConvolution(nn.Module):
         graph, phi = edges.graph, self.phi
         center, neighbor = phi.part(0, v), phi.part(2, v)
         along = phi.part(1, e) if self.along is None else self.along(e)
+        if edges.directed:
+            along = graph.spread(along)
         if change is not None:
-            along = along.index_add(0, edges.bond_halves, phi.part(1, change))
+            places = edges.bonds.both.flatten() if edges.directed else edges.bond_halves
+            along = along.index_add(0, places, phi.part(1, change))
         if phi.kernel is not None:
             total = phi.kernel(
                 (center, neighbor, along), (graph.centers, graph.neighbors, edges.half_of), None, edges.weights
             )
         else:
-            summed = graph.of_centers(center) + graph.spread(along) + graph.of_neighbors(neighbor)
+            along = along if edges.directed else graph.spread(along)
+            summed = graph.of_centers(center) + along + graph.of_neighbors(neighbor)
             total = graph.sum_over_neighbors(phi(summed) * graph.spread(edges.weights))
         return v + self.outward(total)
 
@@ -157,7 +166,8 @@ class CHGNet(AtomicPotential):
         self.bond_basis = BesselBasis(config.basis, config.bond_cutoff, trainable=True)
         self.envelope = PolynomialCutoff(config.cutoff, config.power)
         self.bond_envelope = PolynomialCutoff(config.bond_cutoff, config.power)
-        self.angular = FourierBasis(config.angular)
+        self.matgl = config.conventions == "matgl"
+        self.angular = FourierBasis(config.angular, zeroth=self.matgl)
         self.start = dense(config.basis, channels, bias=False)
         self.angle_start = dense(2 * config.angular + 1, channels, bias=False)
         self.weights = dense(config.basis, channels, bias=False)
@@ -174,8 +184,8 @@ class CHGNet(AtomicPotential):
         return super().prepare(graph) if self.is_frozen else graph
 
     def freeze(self) -> None:
-        if self.config.bias:
-            raise CapabilityError("CHGNet with biases has no fast kernels.")
+        if self.config.bias or self.matgl:
+            raise CapabilityError("CHGNet with biases or matgl's conventions has no fast kernels.")
         for layer in self.atoms:
             layer.freeze(self.start)  # type: ignore[operator]
         for kind, layers in (("bonds", self.bonds), ("angles", self.angles)):
@@ -194,11 +204,13 @@ class CHGNet(AtomicPotential):
         units = ends / torch.cat((lengths, lengths))[:, None]
         first, second = bonds.angles
         cosines = (units.index_select(0, first) * units.index_select(0, second)).sum(dim=1)
-        a = self.angle_start(self.angular(torch.acos(INSIDE * cosines)))
-        radial = self.basis(r) * self.envelope(r)[:, None]
-        short = self.bond_basis(lengths) * self.bond_envelope(lengths)[:, None]
+        cosines = cosines.clamp(-CLAMPED, CLAMPED) if self.matgl else INSIDE * cosines
+        a = self.angle_start(self.angular(torch.acos(cosines)))
+        radial, short = self.basis(r), self.bond_basis(lengths)
+        radial = radial * self.envelope(radial if self.matgl else r[:, None])
+        short = short * self.bond_envelope(short if self.matgl else lengths[:, None])
         angled = self._angled(graph, bonds) if self.config.bias else None
-        edges = BondEdges(graph, radial, self.weights(radial), self.bond_weights(short), angled)
+        edges = BondEdges(graph, radial, self.weights(radial), self.bond_weights(short), angled, self.matgl)
         return edges, torch.cat((a, a))
 
     def _angled(self, graph: Graph, bonds: Bonds) -> Tensor:
@@ -215,7 +227,7 @@ class CHGNet(AtomicPotential):
         v = self.embedding(graph.system.numbers)
         start = edges.radial if self.is_frozen else self.start(edges.radial)
         own = self.start(edges.radial.index_select(0, halves))
-        change = torch.zeros_like(edges.bond_weights)
+        change = torch.zeros_like(own)
         for layer, bond in enumerate(self.bonds):
             v = self.atoms[layer](v, start, change if layer else None, edges)
             change = change + bond(v, own + change, a, edges)
@@ -229,5 +241,6 @@ class CHGNet(AtomicPotential):
     def forward(self, graph: Graph) -> Prediction:
         v, before = self.features(graph)
         atomic = self.head(self.head_norm(v))[:, 0]
-        moments = self.moment(before)[:, 0].abs()
+        moments = self.moment(before)[:, 0]
+        moments = moments if self.matgl else moments.abs()
         return Prediction(total_energy(atomic, graph), atomic_energies=atomic, magnetic_moments=moments)
