@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from adiabat.architectures.equivariant.mace import MACE, MACEConfig
+from adiabat.architectures.equivariant.so3net import SO3Net, SO3NetConfig
 from adiabat.architectures.equivariant.tensornet import TensorNet, TensorNetConfig
 from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
 from adiabat.architectures.kernel.sgdml import SGDML, SGDMLConfig
@@ -31,6 +32,7 @@ MODELS = {
     "mace nonlinear": lambda: MACE(MACEConfig(**SMALL, interaction="nonlinear", cutoff_on="messages"), [1, 8]),
     "mace full couplings": lambda: MACE(MACEConfig(**SMALL, couplings="full", agnostic_product=True), [1, 8]),
     "nep": lambda: NEP(NEPConfig(cutoff=4.0, angular_cutoff=3.0, repulsion=(0.5, 1.2)), [1, 8]),
+    "so3net": lambda: SO3Net(SO3NetConfig(channels=20, cutoff=4.0, layers=2), [1, 8]),
     "tensornet": lambda: TensorNet(TensorNetConfig(channels=24, cutoff=4.0), [1, 8]),
     "tensornet matgl": lambda: TensorNet(
         TensorNetConfig(channels=20, cutoff=4.0, basis=3, radial="smooth-bessel", head="gated", **TENSORNET_OF_MATGL),

@@ -37,12 +37,15 @@ class Path:
 class NeighborProduct(Kernel):
     """out[i, m, path·channels + c] = Σ_j Σ_n R_path,c(r_ij) M_ij,path[n, m] h_j[n, c], differentiable once.
 
+    With `summed` the paths to one output are added up instead of lying side by side.
+
     Args:
         sizes_in: 2l+1 of each input.
         sizes_out: 2l+1 of each output.
         paths: in the order of the couplings M and of the table's channels; an output's paths lie side by side.
         channels: of the inputs.
         tables: R, `[paths · channels]` each, one for each kind of pair; all with the same range.
+        summed: whether an output is the sum of its paths.
 
     Raises:
         CapabilityError: an irrep is larger than l = 3, or the tables would take more than 1 GiB.
@@ -57,12 +60,14 @@ class NeighborProduct(Kernel):
         paths: Sequence[Path],
         channels: int,
         tables: Sequence[Table],
+        summed: bool = False,
     ):
         if max(*sizes_in, *sizes_out) > LARGEST:
             raise CapabilityError("the fast kernel of the convolution goes up to l = 3, and this model needs more.")
         self.channels, self.padded = channels, -(-channels // BLOCK) * BLOCK
         self.sizes_in, self.sizes_out, self.paths = list(sizes_in), list(sizes_out), list(paths)
-        self.columns = [sum(p.output == k for p in paths) for k in range(len(sizes_out))]
+        self.summed = summed
+        self.columns = [1 if summed else sum(p.output == k for p in paths) for k in range(len(sizes_out))]
         self.couplings = sum(sizes_in[p.source] * sizes_out[p.output] for p in paths)
         self.table = self._joined(tables)
         self.numbers = torch.tensor(self._layout(), dtype=torch.int64)
@@ -92,7 +97,7 @@ class NeighborProduct(Kernel):
         for path in self.paths:
             plan += [rows[path.source], coupling, path.output, seen[path.output]]
             coupling += self.sizes_in[path.source] * self.sizes_out[path.output]
-            seen[path.output] += 1
+            seen[path.output] += 0 if self.summed else 1
         return [
             *(self.sizes_in[p.source] for p in self.paths),
             *(self.sizes_out[p.output] for p in self.paths),
@@ -140,7 +145,7 @@ class NeighborProduct(Kernel):
             radial = values[:, k * self.padded : k * self.padded + self.channels]
             messages = torch.einsum("pnm,pnc->pmc", matrix, features[path.source][pairs.neighbors] * radial[:, None])
             made[path.output].append(pairs.sum(messages))
-        return [torch.cat(parts, dim=-1) for parts in made]
+        return [torch.stack(parts).sum(dim=0) if self.summed else torch.cat(parts, dim=-1) for parts in made]
 
     def outputs(self, *inputs: Tensor) -> list[Tensor]:
         shapes = zip(self.sizes_out, self.columns, strict=True)

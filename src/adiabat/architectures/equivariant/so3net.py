@@ -10,7 +10,7 @@ doi:10.1063/5.0138367, sec. II C; programs whose numbers it gives: SchNetPack 2 
 | x_i,lm | `x` | [atoms, (l_max+1)², channels], 1 |
 | Y_lm of r_ij/‖r_ij‖ | `edges.harmonics` | [slots, (l_max+1)²], 1 |
 | C of l₁m₁, l₂m₂, lm | `natural_couplings` | [(l_max+1)²]·3, 1 |
-| W_l(r_ij), with the cutoff | `filters` | [halves, (l_max+1)·channels], 1 |
+| W_l(r_ij), with the cutoff | in `HarmonicConvolution` | [halves, channels] for each l, 1 |
 | gates of x_i,00 | `gates` | [atoms, l_max+1, channels], 1 |
 | E_i | `atomic_energies` | [atoms], model's energy unit |
 | q_i, μ | `charges`, `dipole` | [atoms], e; [systems, 3], e·Å |
@@ -25,7 +25,6 @@ is coupled to, and the three maps that mix channels are the same for all degrees
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal, Self
 
 import torch
@@ -35,12 +34,12 @@ from torch import Tensor, nn
 from adiabat.geometry import Graph
 from adiabat.nn.bilinear_product import BilinearProduct
 from adiabat.nn.clebsch_gordan import natural_couplings
-from adiabat.nn.constants import ConstantModule
 from adiabat.nn.convolution import RadialEdges
 from adiabat.nn.cutoffs import CosineCutoff, PolynomialCutoff
 from adiabat.nn.dipole import LatentDipole
 from adiabat.nn.embedding import ElementEmbedding
 from adiabat.nn.gated_mlp import GatedMLP
+from adiabat.nn.harmonic_convolution import HarmonicConvolution, HarmonicEdges
 from adiabat.nn.mlp import MLP, dense
 from adiabat.nn.radial import BesselBasis
 from adiabat.nn.spherical_harmonics import SphericalHarmonics
@@ -76,51 +75,14 @@ class SO3NetConfig(ArchitectureConfig):
         return self
 
 
-@dataclass(frozen=True)
-class HarmonicEdges:
-    """What every layer knows about the pairs.
-
-    Attributes:
-        radial: distances, envelope and radial basis.
-        harmonics: Y `[slots, (l_max+1)²]`, zero in filled-up slots.
-    """
-
-    radial: RadialEdges
-    harmonics: Tensor
-
-
-class Convolution(ConstantModule):
-    """x_i,lm = Σ_j Σ C Y_l₁m₁(r_ij) W_l₁(r_ij) ∘ x_j,l₂m₂."""
-
-    couplings: Tensor
-
-    def __init__(self, config: SO3NetConfig):
-        super().__init__()
-        self.degrees, self.size = config.l_max + 1, (config.l_max + 1) ** 2
-        self.filters = dense(config.basis, self.degrees * config.channels)
-        self.register_constant("couplings", natural_couplings(config.l_max).reshape(self.size, -1))
-
-    def forward(self, x: Tensor, edges: HarmonicEdges) -> Tensor:
-        """`[atoms, (l_max+1)², channels]`, or l = 0 alone, to sums over neighbors with all degrees."""
-        radial, hood = edges.radial, edges.radial.graph.rows()
-        filters, rows = radial.filters(self.filters, self.degrees), x.index_select(0, hood.neighbors)
-        total = x.new_zeros(())
-        for l, weight in enumerate(filters):
-            part = slice(l**2, (l + 1) ** 2)
-            coupled = (edges.harmonics[:, part] @ self.couplings[part]).view(-1, self.size, self.size)
-            weights = hood.pad(radial.graph.spread(weight))[:, None]
-            total = total + hood.contract(coupled[:, : x.shape[1]], rows * weights)
-        return total
-
-
 class Interaction(nn.Module):
-    """x_i + Δx_i: a convolution, its product with itself, gates, and three maps of channels."""
+    """x_i + Δx_i: Σ_j Σ C Y_l₁m₁ W_l₁ ∘ x_j,l₂m₂, its product with itself, gates, and three maps of channels."""
 
-    def __init__(self, config: SO3NetConfig, product: BilinearProduct):
+    def __init__(self, config: SO3NetConfig, product: BilinearProduct, first: bool):
         super().__init__()
         channels = config.channels
         self.degrees = config.l_max + 1
-        self.convolution = Convolution(config)
+        self.convolution = HarmonicConvolution(config.basis, channels, config.l_max, 1 if first else self.degrees)
         self.product = product
         self.mix1, self.mix2, self.mix3 = (dense(channels, channels, bias=False) for _ in range(3))
         self.gates = dense(channels, self.degrees * channels)
@@ -152,8 +114,8 @@ class SO3Net(AtomicPotential):
         cosine = config.envelope == "cosine"
         self.envelope = CosineCutoff(config.cutoff) if cosine else PolynomialCutoff(config.cutoff, 3)
         self.harmonics = SphericalHarmonics(config.l_max, "integral", normalize=False)
-        product = BilinearProduct(natural_couplings(config.l_max))
-        self.interactions = nn.ModuleList(Interaction(config, product) for _ in range(config.layers))
+        self.product = BilinearProduct(natural_couplings(config.l_max))
+        self.interactions = nn.ModuleList(Interaction(config, self.product, k == 0) for k in range(config.layers))
         if config.head == "dense":
             self.head = MLP((channels, channels // 2, 1), "silu")
         else:
@@ -162,6 +124,13 @@ class SO3Net(AtomicPotential):
 
     def prepare(self, graph: Graph) -> Graph:
         return super().prepare(graph if self.is_frozen else graph.replace(layout=graph.rows()))
+
+    def freeze(self) -> None:
+        self.product.freeze()
+        for layer in self.interactions:
+            layer.convolution.freeze(self.basis, self.envelope, self.cutoff)  # type: ignore[operator, union-attr]
+        if isinstance(self.head, MLP):
+            self.head.freeze()
 
     def features(self, graph: Graph) -> Tensor:
         """Features after the last interaction `[atoms, (l_max+1)², channels]`; l = 1 is (x, y, z)."""
