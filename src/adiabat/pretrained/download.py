@@ -57,7 +57,10 @@ def fetch(entry: Entry, progress: Progress | None = None) -> Fetched:
         CheckpointError: they cannot be had, or are not the published ones.
     """
     if not entry.files:
-        raise CheckpointError(f"{entry.name} has no files of its own to fetch: it is {entry.origin}.")
+        raise CheckpointError(
+            f"{entry.name} has no files of its own to fetch: get it from {entry.origin}, and import its file"
+            " with `adiabat weights import`."
+        )
     for folder in offline_folders():
         path = _offline(entry, folder)
         if path is not None:
