@@ -122,7 +122,7 @@ def check_folder(folder: Path, run: BaseModel, resume: bool, overwrite: bool) ->
     if resume and (folder / CONFIG).exists():
         before = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
         now = yaml.safe_load(to_yaml(run))
-        decisive = ("base", "data", "model", "finetune", "seed", "dtype")
+        decisive = ("data", "model", "finetune", "seed", "dtype")
         changed = [name for name in decisive if before.get(name) != now.get(name)]
         if changed:
             raise ConfigError(

@@ -338,6 +338,8 @@ def test_an_interrupted_run_goes_on(data, brief):
     rest = finetune(base(), half | {"fit": fit}, resume=True, show=False)
     for name, value in whole.potential.state_dict().items():
         assert torch.equal(value, rest.potential.state_dict()[name])
+    with pytest.raises(ConfigError, match="had other data"):
+        finetune(base(seed=3), half | {"fit": fit}, resume=True, show=False)
     with pytest.raises(ConfigError, match="had another finetune"):
         finetune(base(), half | {"finetune": {"reference": "keep"}}, resume=True, show=False)
 
@@ -347,7 +349,7 @@ def test_commands(data):
     (data / "run.yaml").write_text(yaml.safe_dump(options(data)))
     done = CliRunner().invoke(app, ["finetune", str(model), str(data / "run.yaml"), "fit.epochs=2"])
     assert done.exit_code == 0, done.output + repr(done.exception)
-    for word in ("reference energy", "new before", "FORCES", "The model"):
+    for word in ("reference energy", "21 of 21 parameters", "new before", "FORCES", "The model"):
         assert word in done.output
     write(data / "seeds.extxyz", [Frame(f.system) for f in morse.frames(3)])
     (data / "student.yaml").write_text(yaml.safe_dump(student(data, fit={"epochs": 2})))

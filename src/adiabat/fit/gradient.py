@@ -287,7 +287,7 @@ class GradientFitter:
                 f"the run to resume had another fit.{', fit.'.join(changed)}: keep the options, or start a new run."
             )
         if state["identity"] != self.identity:
-            raise ConfigError("the run to resume had other data: restore them, or start a new run.")
+            raise ConfigError("the run to resume had other data or another base: restore it, or start a new run.")
         device = self.potential.device
         self.potential.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])

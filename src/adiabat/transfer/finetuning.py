@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -116,13 +117,13 @@ def finetune(
     _check_data(work)
     torch.manual_seed(run.seed)
     tuned = _rereferenced(work)
-    for line in [*work.data.remarks, *(work.refitted.lines() if work.refitted else ())] if show else ():
-        print(line)
     trained = [name for name, p in tuned.named_parameters() if p.requires_grad]
     if group.leader:
         write_text(folder / CONFIG, to_yaml(run))
     _restrict(tuned, work)
     mixed = _replayed(work)
+    for line in _lines(work) if show and group.leader else ():
+        print(line)
     heads = _two_heads(tuned, work)
     result = _fit(heads or tuned, mixed, work, folder, resume, show)
     tuned, second = (tuned, None) if heads is None else (heads.first(), heads.second())
@@ -131,6 +132,20 @@ def finetune(
         work.old, work.base_set = _generated(work), "structures made from the new ones, labeled by the base model"
     lost = forgetting(work.base, tuned, work.held_out, work.old, work.base_set, work.change, work.own)
     return _write(work, tuned, second, result, lost, model)
+
+
+def _lines(work: _Work) -> list[str]:
+    """What a person should know before the fit begins."""
+    count, replay = work.receipt["parameters"], work.receipt.get("replay")
+    out = [*work.data.remarks, *(work.refitted.lines() if work.refitted else ())]
+    out.append(f"{count['trained']} of {count['all']} parameters are trained.")
+    if replay is not None:
+        again = ", some more than once" if replay["repeated"] else ""
+        out.append(
+            f"{replay['frames']} of {replay['of']} base frames are replayed{again}: {100 * replay['fraction']:.0f} %"
+            f" of an epoch, weight {replay['weight']:g}; {work.base_set} serve for the report."
+        )
+    return out
 
 
 def _base(model: Model, run: FinetuneRun) -> Potential:
@@ -254,10 +269,18 @@ def _two_heads(tuned: Potential, work: _Work) -> TwoHeads | None:
 
 def _fit(potential: Potential, mixed: Mixed, work: _Work, folder: Path, resume: bool, show: bool) -> FitResult:
     run, valid = work.run, work.data.parts["valid"]
-    identity = ",".join(dataset_hash(part) for part in (mixed.train, valid))
+    identity = ",".join([_hash(work.base), *(dataset_hash(part) for part in (mixed.train, valid))])
     options: dict[str, Any] = {"seed": run.seed, "folder": folder, "show": show, "identity": identity}
     weights = None if work.run.finetune.replay is None else mixed.weights.to(potential.device)
     return GradientFitter(potential, mixed.train, valid, run.fit, weights=weights, **options).fit(resume)
+
+
+def _hash(potential: Potential) -> str:
+    """SHA-256 of all weights: a resumed run must have the same base."""
+    digest = hashlib.sha256()
+    for name, value in potential.state_dict().items():
+        digest.update(name.encode() + value.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _plain(tuned: Potential, trained: list[str], work: _Work) -> None:
