@@ -9,6 +9,7 @@ from adiabat.compile import compiled
 from adiabat.errors import CapabilityError, ConfigError
 from adiabat.evaluate import evaluate
 from adiabat.geometry import Graph, System
+from adiabat.kernels.build import available
 from adiabat.nn.invariants import DensityInvariants
 from adiabat.nn.spherical_harmonics import SphericalHarmonics
 from adiabat.testing.battery import run_battery
@@ -25,9 +26,17 @@ def _changed(**changes):
 
 def test_battery(shared):
     torch.manual_seed(1)
-    report = run_battery(NEP(SMALL, [1, 6, 8]), kits=[shared / "golden" / "nep-pbte"])
+    report = run_battery(NEP(SMALL, [1, 6, 8]), kits=[shared / "golden" / "nep-pbte"], skip=("NVE",))
     assert report.passed, report.text()
     assert report["REF"].passed
+
+
+@pytest.mark.skipif(available("density_network") is not None, reason="no compiled kernels")
+def test_frozen_conserves_energy():
+    torch.manual_seed(1)
+    others = ("INV", "FD", "CUT", "EXT", "FIT", "PBC", "REF", "BATCH", "RT")
+    report = run_battery(NEP(SMALL, [1, 6, 8]).frozen(), skip=others)
+    assert report["NVE"].passed, report.text()
 
 
 def test_all_features_and_repulsion_pass_too():

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from adiabat.geometry import System
+from adiabat.nn.ewald import balanced
 from adiabat.nn.gated_equivariant import GatedEquivariantBlock
 
 
@@ -34,7 +34,5 @@ class LatentDipole(nn.Module):
         hidden, outer = self.blocks
         s, v = hidden(s, v)
         s, v = outer(nn.functional.silu(s), v)
-        latent = s[:, 0]
-        missing = system.charge.to(latent.dtype) - system.sum_over_atoms(latent)
-        charges = latent + (missing / system.sum_over_atoms(torch.ones_like(latent)))[system.system]
+        charges = balanced(s[:, 0], system)
         return charges, system.sum_over_atoms(v[:, :, 0] + charges[:, None] * system.positions)

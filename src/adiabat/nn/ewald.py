@@ -79,6 +79,12 @@ class EwaldSum(nn.Module):
         return energies + coulomb * charges * (0.5 * potentials - alpha / pi**0.5 * charges)
 
 
+def balanced(charges: Tensor, system: System) -> Tensor:
+    """Charges `[atoms]`, e, shifted alike so that they add up to the total charge of each system."""
+    missing = system.charge.to(charges.dtype) - system.sum_over_atoms(charges)
+    return charges + (missing / system.sum_over_atoms(torch.ones_like(charges)))[system.system]
+
+
 def _reciprocal(system: System) -> Tensor:
     """2π b_1, b_2, b_3 as rows `[systems, 3, 3]`, with a_i · b_j = δ_ij."""
     a, b, c = system.cell.unbind(1)

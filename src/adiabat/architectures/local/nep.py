@@ -8,8 +8,8 @@ gives: GPUMD and calorine.
 | paper | here | shape, unit |
 |---|---|---|
 | r_ij | `distances` | [pairs], Å |
-| f_k(r_ij) | `RadialFunctions.basis` | [pairs, basis], 1 |
-| c^{IJ}_nk | `RadialFunctions.coefficients` | [elements², channels, basis], 1 |
+| f_k(r_ij) | `ChebyshevPairFunctions.basis` | [pairs, basis], 1 |
+| c^{IJ}_nk | `ChebyshevPairFunctions.coefficients` | [elements², channels, basis], 1 |
 | g_n(r_ij) | `radial(u, kinds)`, `angular(u, kinds)` | [pairs, channels], 1 |
 | A_nlm | `density` | [atoms, channels, l_max (l_max + 2)], 1 |
 | q_n, q_nl, q_nl₁l₂l₃, q_n1111 | `descriptor(graph)` | [atoms, size], 1 |
@@ -36,15 +36,14 @@ from torch import Tensor, nn
 from adiabat.descriptors.base import element_index
 from adiabat.elements import number, symbol
 from adiabat.errors import CapabilityError, ConfigError
-from adiabat.geometry import Graph, System
+from adiabat.geometry import Graph
 from adiabat.kernels.density_network import DensityFeatures, DensityNetwork
 from adiabat.kernels.pairs import PairIndex
+from adiabat.nn.chebyshev_pairs import ChebyshevPairFunctions
 from adiabat.nn.constants import ConstantModule
-from adiabat.nn.cutoffs import CosineCutoff
 from adiabat.nn.element_networks import ElementNetworks
-from adiabat.nn.ewald import EwaldSum
+from adiabat.nn.ewald import EwaldSum, balanced
 from adiabat.nn.invariants import DensityInvariants, Triple, coupling
-from adiabat.nn.radial import ChebyshevBasis
 from adiabat.nn.spherical_harmonics import SphericalHarmonics
 from adiabat.nn.switched_repulsion import SwitchedRepulsion
 from adiabat.potential import ArchitectureConfig, AtomicPotential, Prediction, total_energy
@@ -93,28 +92,6 @@ class NEPConfig(ArchitectureConfig):
         return 0.5 * (rows[:, None] + rows[None])
 
 
-class RadialFunctions(nn.Module):
-    """g_n(r) = Σ_k c_nk ½ (T_k(2 (r/r_c − 1)² − 1) + 1) f_c(r), c of each pair of elements (2022, sec. II)."""
-
-    def __init__(self, kinds: int, channels: int, basis: int):
-        super().__init__()
-        self.polynomials, self.cutoff = ChebyshevBasis(basis), CosineCutoff(1.0)
-        self.coefficients = nn.Parameter(torch.randn(kinds * kinds, channels, basis) * basis**-0.5)
-
-    def grid(self, kinds: int) -> Tensor:
-        """c_nk `[elements, elements, channels, basis]`."""
-        return self.coefficients.view(kinds, kinds, *self.coefficients.shape[1:])
-
-    def basis(self, u: Tensor) -> Tensor:
-        """f_k `[pairs, basis]` of r/r_c `[pairs]`."""
-        return 0.5 * (self.polynomials(2.0 * (u - 1.0).square() - 1.0) + 1.0) * self.cutoff(u)[:, None]
-
-    def forward(self, u: Tensor, kinds: Tensor) -> Tensor:
-        """`[pairs, channels]` of r/r_c and the place of the pair's elements, both `[pairs]`."""
-        own = self.coefficients.index_select(0, kinds)
-        return (own @ self.basis(u)[:, :, None])[:, :, 0]
-
-
 class NEPDescriptor(ConstantModule):
     """q_n = Σ_j g_n(r_ij), and the invariants of A_nlm = Σ_j g_n(r_ij) Y_lm(r_ij) (2022, sec. II)."""
 
@@ -124,10 +101,10 @@ class NEPDescriptor(ConstantModule):
         super().__init__()
         self.kinds = len(elements)
         self.register_constant("radii", config.radii(elements).reshape(-1, 2))
-        self.radial = RadialFunctions(self.kinds, config.channels, config.basis)
+        self.radial = ChebyshevPairFunctions(self.kinds, config.channels, config.basis)
         self.angular, self.size = None, config.channels
         if config.l_max:
-            self.angular = RadialFunctions(self.kinds, config.angular_channels, config.angular_basis)
+            self.angular = ChebyshevPairFunctions(self.kinds, config.angular_channels, config.angular_basis)
             self.harmonics = SphericalHarmonics(config.l_max, "integral", normalize=False)
             self.invariants = DensityInvariants(config.l_max, config.four_body, config.five_body)
             self.size += config.angular_channels * self.invariants.count
@@ -221,7 +198,7 @@ class NEP(AtomicPotential):
         if self.ewald is None:
             return Prediction(total_energy(found, graph), atomic_energies=found)
         energies, latent = found.unbind(1)
-        charges = latent + _missing(graph.system, latent)
+        charges = balanced(latent, graph.system)
         energies = energies + self.ewald(graph, vectors, charges)
         return Prediction(total_energy(energies, graph), atomic_energies=energies, charges=charges)
 
@@ -245,12 +222,6 @@ class NEP(AtomicPotential):
         """Place of each pair's elements in tables of all pairs of elements `[pairs]`."""
         element = self.element[graph.system.numbers]
         return graph.of_centers(element) * self.descriptor.kinds + graph.of_neighbors(element)
-
-
-def _missing(system: System, charges: Tensor) -> Tensor:
-    """What each atom lacks, all the same, for charges to add up to the total charge of each system `[atoms]`."""
-    missing = system.charge.to(charges.dtype) - system.sum_over_atoms(charges)
-    return (missing / system.sum_over_atoms(torch.ones_like(charges)))[system.system]
 
 
 def _check(config: NEPConfig, elements: Sequence[int]) -> None:
