@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from adiabat.errors import CheckpointError
 from adiabat.pretrained.originals.builders import BUILDERS
 from adiabat.pretrained.originals.inert import Inert, Name, tensors
-from adiabat.pretrained.originals.unpickle import Limits, unpickle
+from adiabat.pretrained.originals.size import Limits
+from adiabat.pretrained.originals.unpickle import unpickle
 
 PLAIN = {
     "numbers": [0, 1, -1, 255, 65536, 2**40, -(2**70), 1.5, float("inf"), True, False, None],
