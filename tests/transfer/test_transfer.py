@@ -298,9 +298,12 @@ def test_generated_structures():
         generate(base().potential, [f.to_ase() for f in start], limit)
 
 
+SPLIT = {"method": "group", "key": "seed", "train": 0.6, "valid": 0.2, "test": 0.2}
+
+
 def student(data, **more):
     return {
-        "data": {"file": str(data / "seeds.extxyz"), "split": {"seed": 1}},
+        "data": {"file": str(data / "seeds.extxyz"), "split": SPLIT},
         "generate": FEW,
         "model": {"method": "schnet", "cutoff": 4.0, "channels": 8, "layers": 1, "basis": 6},
         "fit": {"epochs": 8, "loss": {"stress": 1.0}},
@@ -320,6 +323,8 @@ def test_distillation(data):
     assert loaded.potential.config.method == "schnet"
     assert "morse" in loaded.info.level_of_theory
     labeled = list(read(data / "student" / "labeled.extxyz"))
+    tested = {frame.info["seed"] for frame in result.train.prepared.parts["test"]}
+    assert not tested & {frame.info["seed"] for frame in result.train.prepared.parts["train"]}
     assert len(labeled) == sum(loaded.info.frames.values()) == 5 + 10 + 5 + 5
     predicted = base().predict(labeled[0].to_ase())
     assert float(labeled[0].labels["energy"]) == pytest.approx(predicted["energy"], abs=1e-9)
@@ -351,7 +356,7 @@ def test_commands(data):
     assert done.exit_code == 0, done.output + repr(done.exception)
     for word in ("reference energy", "21 of 21 parameters", "new before", "FORCES", "The model"):
         assert word in done.output
-    write(data / "seeds.extxyz", [Frame(f.system) for f in morse.frames(3)])
+    write(data / "seeds.extxyz", [Frame(f.system) for f in morse.frames(5)])
     (data / "student.yaml").write_text(yaml.safe_dump(student(data, fit={"epochs": 2})))
     done = CliRunner().invoke(app, ["distill", str(model), str(data / "student.yaml")])
     assert done.exit_code == 0, done.output + repr(done.exception)
