@@ -42,7 +42,7 @@ class Fetched:
     Attributes:
         path: the file, or the folder of an entry of several files.
         found: "offline", "cache" or "download".
-        recorded: SHA-256 by file name, of files whose hash the catalogue does not know.
+        recorded: SHA-256 by file name, of files whose hash nobody knew until now.
     """
 
     path: Path
@@ -82,7 +82,7 @@ def fetch(entry: Entry, progress: Progress | None = None) -> Fetched:
                 f"{path} is not the published file: its SHA-256 is {digest}, where {known} is expected. Remove it"
                 " and fetch it again."
             )
-        if file.sha256 is None:
+        if known is None:
             recorded[file.name] = digest
             write_text(_record(path), digest + "\n")
     return Fetched(target if entry.folder else target / entry.files[0].name, found, recorded)
