@@ -39,7 +39,7 @@ def arguments():
         nargs="+",
         default=[],
         metavar="NAME=INTERPRETER",
-        help="mace=..., schnetpack=..., dscribe=..., torchani=...",
+        help="mace=..., schnetpack=..., dscribe=..., torchani=..., sevenn=...",
     )
     parser.add_argument("--add", action="store_true", help="keep the works that FILE has and this run has not")
     parser.add_argument("--page", action="store_true", help="also rewrite docs/speed.md and its plot from the result")

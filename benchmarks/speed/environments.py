@@ -13,8 +13,9 @@ PACKAGES = {
     "schnetpack": "schnetpack==2.0.4",
     "dscribe": "dscribe==2.1.2",
     "torchani": "torchani==2.9.0",
+    "sevenn": "sevenn==0.13.0",
 }
-SHORT = {"mace": "mace-torch", "schnetpack": "schnetpack", "dscribe": "dscribe", "torchani": "torchani"}
+SHORT = {"mace": "mace-torch", **{name: name for name in PACKAGES if name != "mace-torch"}}
 # the excluded releases were malicious
 CONSTRAINTS = (TORCH, "lightning!=2.6.2,!=2.6.3", "pytorch-lightning!=2.6.2,!=2.6.3")
 

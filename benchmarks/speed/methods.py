@@ -59,5 +59,6 @@ METHODS = {
     "mace-128x0e+128x1o": _mace("128x0e+128x1o"),
     "ani": Method("ani", "torchani", "speed.peer_torchani", {"members": 1}),
     "ani-8": Method("ani", "torchani", "speed.peer_torchani", {"members": 8}),
+    "sevennet-0": Method("sevennet", "sevenn", "speed.peer_sevenn", {"checkpoint": "7net-0"}),
     "acsf": Method("acsf", "dscribe", "speed.peer_dscribe", _ACSF, "ours_descriptor"),
 }

@@ -58,7 +58,7 @@ def _model(elements=(1, 6, 8), **changes):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_battery(name):
     # slow checks once each, on one layer where that is enough
-    skip = {"paper": ("NVE", "FIT"), "graph-pes": ("NVE", "RT")}.get(name, ("NVE", "FIT", "RT"))
+    skip = {"graph-pes": ("NVE",)}.get(name, ("NVE", "FIT", "RT"))
     report = run_battery(_model(**VARIANTS[name]), skip=skip)
     assert report.passed, report.text()
 
