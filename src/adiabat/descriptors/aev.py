@@ -42,7 +42,7 @@ Positive = Annotated[float, Field(gt=0.0)]
 
 
 def _even(first: float, step: float, count: int) -> tuple[float, ...]:
-    return tuple(first + step * k for k in range(count))
+    return tuple(round(first + step * k, 10) for k in range(count))
 
 
 class Terms(Settings):
