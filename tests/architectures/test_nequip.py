@@ -151,9 +151,10 @@ def test_unreachable_irreps_are_left_out():
     ]
 
 
-def test_defaults_are_published():
+def test_defaults_build():
     model = build(NequIPConfig(), [1, 8])
     assert isinstance(model, NequIP)
+    assert str(model.layers[2].gate.irreps_out) == NequIPConfig().hidden_irreps
     assert method("nequip").paper == "10.1038/s41467-022-29939-5"
 
 

@@ -53,12 +53,12 @@ from adiabat.potential import ArchitectureConfig, AtomicPotential
 
 
 class NequIPConfig(ArchitectureConfig):
-    """Hyperparameters of NequIP; defaults are those of the paper's water and ice."""
+    """Hyperparameters of NequIP; defaults are customary ones, for the paper chooses them for each system."""
 
     method: Literal["nequip"] = "nequip"
-    cutoff: float = Field(default=4.5, gt=0.0)
+    cutoff: float = Field(default=5.0, gt=0.0)
     """Å."""
-    layers: int = Field(default=6, ge=1)
+    layers: int = Field(default=4, ge=1)
     """Number of interaction blocks."""
     hidden_irreps: str = "32x0e+32x0o+32x1o+32x1e+32x2e+32x2o"
     """Features between layers; those that no path leads to are left out, and the last layer keeps the scalars."""
