@@ -76,6 +76,10 @@ class Graph:
         """Sums of pairs' values `[pairs, ...]` over the neighbors of each atom `[atoms, ...]`."""
         return values.new_zeros((self.system.atoms, *values.shape[1:])).index_add(0, self.centers, values)
 
+    def sum_over_centers(self, values: Tensor) -> Tensor:
+        """Sums of pairs' values `[pairs, ...]` over the centers that each atom is a neighbor of `[atoms, ...]`."""
+        return values.new_zeros((self.system.atoms, *values.shape[1:])).index_add(0, self.neighbors, values)
+
     def with_halves(self) -> Graph:
         """A copy with `halves`, if every pair has its reverse."""
         return self if self.halves is not None else replace(self, halves=Halves.of(self.pairs, self.shifts))

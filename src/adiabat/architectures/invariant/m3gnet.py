@@ -16,11 +16,13 @@ numbers it gives: matgl (doi:10.1038/s41524-025-01742-y) and MatterSim (arXiv:24
 
 Departures from the paper. No state of the whole structure. The sum over triplets is made of spherical harmonics of
 pairs (`LegendreSum`), the same numbers without a list of triplets; no cosine is clamped. As in matgl, the sum is not
-passed through a layer of its own before its gated network, the networks φ have `depth` layers and the last one
-`depth + 1`. `radial: bessel` (matgl's default, of the published models) takes the Bessel functions of all degrees for
-pairs too: their slopes at the cutoff are not zero, so that forces jump when a neighbor crosses it; `smooth` is the
-paper's. `variant: mattersim` gates a triplet by its center instead of its third atom, has SiLU on the radial weights
-of the messages to atoms, no bias for the first bond features, and a scale for each element's energy.
+passed through a layer of its own before its gated network, the networks φ have `depth` layers and the last one `depth
++ 1`. `radial: bessel` (matgl's default, of the published models) takes the Bessel functions of all degrees for pairs
+too: their slopes at the cutoff are not zero, so that forces jump when a neighbor crosses it; `smooth` is the paper's.
+`messages: neighbor` gives a bond's message to its other end, which the models need that matgl published, see
+`pretrained.importers.matgl`. `variant: mattersim` gates a triplet by its center instead of its third atom, has SiLU
+on the radial weights of the messages to atoms, no bias for the first bond features, and a scale for each element's
+energy.
 """
 
 from __future__ import annotations
@@ -65,6 +67,8 @@ class M3GNetConfig(ArchitectureConfig):
     """Layers of the gated networks of a pair step; the last network has one more."""
     radial: Literal["smooth", "bessel"] = "smooth"
     """Radial basis of pairs: with vanishing slopes at the cutoff, or spherical Bessel functions of all degrees."""
+    messages: Literal["center", "neighbor"] = "center"
+    """Which end of the bond ij gets its message φ_v: atom i, whose other bonds it has felt, or atom j."""
     variant: Literal["matgl", "mattersim"] = "matgl"
     """Whose details the blocks follow."""
 
@@ -126,6 +130,7 @@ class Convolution(nn.Module):
         self.bond_weights = dense(functions, config.channels, bias=False)
         self.atom_weights = dense(functions, config.channels, bias=False)
         self.activated = config.variant == "mattersim"
+        self.to_neighbors = config.messages == "neighbor"
 
     def forward(self, v: Tensor, e: Tensor, bonds: Bonds) -> tuple[Tensor, Tensor]:
         """New atom features `[atoms, channels]` and bond features `[pairs, channels]`."""
@@ -133,7 +138,8 @@ class Convolution(nn.Module):
         e = e + self.bonds.of_pairs(graph, v, e) * self.bond_weights(bonds.radial)
         weights = self.atom_weights(bonds.radial)
         weights = functional.silu(weights) if self.activated else weights
-        return v + graph.sum_over_neighbors(self.atoms.of_pairs(graph, v, e) * weights), e
+        messages = self.atoms.of_pairs(graph, v, e) * weights
+        return v + (graph.sum_over_centers if self.to_neighbors else graph.sum_over_neighbors)(messages), e
 
 
 class M3GNet(AtomicPotential):

@@ -1,13 +1,21 @@
-"""matgl (doi:10.1038/s41524-025-01742-y): parameters of its models under the program's names."""
+"""matgl (doi:10.1038/s41524-025-01742-y): parameters of its models under the program's names.
+
+Its releases before 4 added the message of an edge from i to j, made of [v_i, v_j, e_ij], to atom j; 4.1 adds it to
+atom i. Elements alone do not show the difference, compounds do: the published weights of M3GNet, MEGNet and TensorNet
+were trained the first way, and only so give their own published lattice constants (NbN 4.4478 Å; the other way
+4.445 Å) and energies (MgO -5.95 eV/atom, as in the Materials Project; the other way -2.1 eV/atom). What a kit of 4.1
+holds is read the way of 4.1, for its numbers; a file published by matgl, the way it was trained
+(`meta["messages"] == "neighbor"`).
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from adiabat.architectures.equivariant.so3net import SO3Net, SO3NetConfig
 from adiabat.architectures.equivariant.tensornet import TensorNet, TensorNetConfig
@@ -19,6 +27,7 @@ from adiabat.potential import Potential, Referenced
 from adiabat.pretrained.importers import tensornet
 from adiabat.pretrained.kit import Imported, Kit
 
+Ends = Literal["center", "neighbor"]
 Names = Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]
 """Patterns of a parameter's name on the page and what the program calls it."""
 
@@ -83,13 +92,16 @@ def from_kit(kit: Kit) -> Imported:
     return _READERS[name](kit)
 
 
-def read_m3gnet(options: Mapping[str, Any], weights: Mapping[str, Tensor], order: Sequence[str]) -> M3GNet:
+def read_m3gnet(
+    options: Mapping[str, Any], weights: Mapping[str, Tensor], order: Sequence[str], messages: Ends = "center"
+) -> M3GNet:
     """M3GNet in float64, in the program's own units.
 
     Args:
         options: arguments of the program's class.
         weights: state of its M3GNet.
         order: element symbols in the order of its embedding's rows.
+        messages: the end of an edge that got its message in training.
 
     Raises:
         CheckpointError: an option that the page does not have; a parameter is missing or has another shape.
@@ -116,13 +128,16 @@ def read_m3gnet(options: Mapping[str, Any], weights: Mapping[str, Tensor], order
         degrees=options["max_l"],
         depth=3,
         radial="bessel",
+        messages=messages,
     )
     model = M3GNet(config, map(number, order)).double()
     fill(model, weights, order, _M3GNET)
     return model
 
 
-def read_tensornet(options: Mapping[str, Any], weights: Mapping[str, Tensor], order: Sequence[str]) -> TensorNet:
+def read_tensornet(
+    options: Mapping[str, Any], weights: Mapping[str, Tensor], order: Sequence[str], messages: Ends = "center"
+) -> TensorNet:
     """TensorNet in float64, in the program's own units; as `read_m3gnet`."""
     known = {
         "is_intensive": False, "readout_type": "weighted_atom", "ntargets": 1, "include_state": False,
@@ -148,10 +163,14 @@ def read_tensornet(options: Mapping[str, Any], weights: Mapping[str, Tensor], or
     # exp(−width (r − c)²)
     bare["bond_expansion.rbf.widths"] = torch.full((config.basis,), (2 * options["width"]) ** -0.5)
     fill(model, tensornet.in_layout(bare, parts_last=True), order, _TENSORNET)
+    if messages == "neighbor":
+        _swap_ends(model.tensors.pair)
     return model
 
 
-def read_megnet(options: Mapping[str, Any], weights: Mapping[str, Tensor], order: Sequence[str]) -> MEGNet:
+def read_megnet(
+    options: Mapping[str, Any], weights: Mapping[str, Tensor], order: Sequence[str], messages: Ends = "center"
+) -> MEGNet:
     """MEGNet in float64, in the program's own units, without its mean and standard deviation; as `read_m3gnet`."""
     conv, encoder = options["hidden_layer_sizes_conv"], options["hidden_layer_sizes_input"]
     known = {
@@ -178,7 +197,18 @@ def read_megnet(options: Mapping[str, Any], weights: Mapping[str, Tensor], order
     )
     model = MEGNet(config, map(number, order)).double()
     fill(model, dict(weights) | {"bond_expansion.rbf.widths": model.basis.widths}, order, _MEGNET)
+    if messages == "neighbor":
+        for block in model.blocks:
+            _swap_ends(block.bonds.layers[0], 2 * config.channels)  # type: ignore[index, union-attr]
     return model
+
+
+def _swap_ends(layer: nn.Linear, columns: int | None = None) -> None:
+    """Exchanges what a layer takes from either end of a pair, its first `columns` inputs: all of them if None."""
+    width = layer.in_features if columns is None else columns
+    with torch.no_grad():
+        first, second = layer.weight[:, :width].clone().chunk(2, dim=1)
+        layer.weight[:, :width] = torch.cat([second, first], dim=1)
 
 
 def read_so3net(options: Mapping[str, Any], weights: Mapping[str, Tensor], order: Sequence[str]) -> SO3Net:
@@ -261,19 +291,19 @@ def fill(model: Potential, weights: Mapping[str, Tensor], order: Sequence[str], 
 
 def _m3gnet(kit: Kit) -> Imported:
     order, weights = kit.meta["element_order"], kit.weights()
-    model = read_m3gnet(kit.meta["hyperparameters"], weights, order)
+    model = read_m3gnet(kit.meta["hyperparameters"], weights, order, kit.meta.get("messages", "center"))
     return Imported({"": referenced(model, weights, order)})
 
 
 def _tensornet(kit: Kit) -> Imported:
     order, weights = kit.meta["element_order"], kit.weights()
-    model = read_tensornet(kit.meta["hyperparameters"], weights, order)
+    model = read_tensornet(kit.meta["hyperparameters"], weights, order, kit.meta.get("messages", "center"))
     return Imported({"": referenced(model, weights, order)})
 
 
 def _megnet(kit: Kit) -> Imported:
     order = kit.meta["element_order"]
-    model = read_megnet(kit.meta["hyperparameters"], kit.weights(), order)
+    model = read_megnet(kit.meta["hyperparameters"], kit.weights(), order, kit.meta.get("messages", "center"))
     # the program's mean and standard deviation are of the energy per atom
     reference = dict.fromkeys(model.elements, float(kit.meta["target_mean"]))
     return Imported({"": Referenced(model, reference, float(kit.meta["target_std"]))}, per_atom=True)

@@ -1,7 +1,8 @@
 """matgl (doi:10.1038/s41524-025-01742-y): folders with model.json and state.pt, of any of its models.
 
 The options are read from model.json, which is plain text; the pickled model.pt beside it says the same and is not
-opened. Energies are in eV.
+opened. Energies are in eV. Nothing in a folder says which release trained it; the messages of its edges are taken to
+go where those of all published models do, see `pretrained.importers.matgl`.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ def read(source: Source) -> Kit:
     meta: dict[str, Any] = {
         "class": str(model.get("@class")),
         "program": "matgl",
+        "messages": "neighbor",
         "units": "eV",
         "hyperparameters": options,
         "element_order": list(options.get("element_types") or _ELEMENTS),
