@@ -34,4 +34,4 @@ class BilinearProduct(ConstantModule):
         if self.kernel is not None:
             return self.kernel(x, y)
         outer = (x[:, :, None] * y[:, None]).flatten(1, 2)
-        return torch.matmul(self.table, outer)
+        return torch.bmm(self.table.expand(x.shape[0], *self.table.shape), outer)

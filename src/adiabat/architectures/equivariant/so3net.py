@@ -78,12 +78,12 @@ class SO3NetConfig(ArchitectureConfig):
 class Interaction(nn.Module):
     """x_i + Δx_i: Σ_j Σ C Y_l₁m₁ W_l₁ ∘ x_j,l₂m₂, its product with itself, gates, and three maps of channels."""
 
-    def __init__(self, config: SO3NetConfig, product: BilinearProduct, first: bool):
+    def __init__(self, config: SO3NetConfig, first: bool):
         super().__init__()
         channels = config.channels
         self.degrees = config.l_max + 1
         self.convolution = HarmonicConvolution(config.basis, channels, config.l_max, 1 if first else self.degrees)
-        self.product = product
+        self.product = BilinearProduct(natural_couplings(config.l_max))
         self.mix1, self.mix2, self.mix3 = (dense(channels, channels, bias=False) for _ in range(3))
         self.gates = dense(channels, self.degrees * channels)
 
@@ -114,8 +114,7 @@ class SO3Net(AtomicPotential):
         cosine = config.envelope == "cosine"
         self.envelope = CosineCutoff(config.cutoff) if cosine else PolynomialCutoff(config.cutoff, 3)
         self.harmonics = SphericalHarmonics(config.l_max, "integral", normalize=False)
-        self.product = BilinearProduct(natural_couplings(config.l_max))
-        self.interactions = nn.ModuleList(Interaction(config, self.product, k == 0) for k in range(config.layers))
+        self.interactions = nn.ModuleList(Interaction(config, k == 0) for k in range(config.layers))
         if config.head == "dense":
             self.head = MLP((channels, channels // 2, 1), "silu")
         else:
@@ -126,8 +125,8 @@ class SO3Net(AtomicPotential):
         return super().prepare(graph if self.is_frozen else graph.replace(layout=graph.rows()))
 
     def freeze(self) -> None:
-        self.product.freeze()
         for layer in self.interactions:
+            layer.product.freeze()  # type: ignore[operator, union-attr]
             layer.convolution.freeze(self.basis, self.envelope, self.cutoff)  # type: ignore[operator, union-attr]
         if isinstance(self.head, MLP):
             self.head.freeze()

@@ -108,11 +108,11 @@ class TensorEmbedding(nn.Module):
 class Interaction(nn.Module):
     """X + ΔX + ΔX², ΔX from Y M + M Y with M_i = Σ_j φ (f_I I_j + f_A A_j + f_S S_j) of Y (sec. 3.3)."""
 
-    def __init__(self, config: TensorNetConfig, products: MatrixProducts):
+    def __init__(self, config: TensorNetConfig):
         super().__init__()
         self.message = PartMessage(config.basis, config.channels)
         self.inward, self.outward = PartMixing(config.channels), PartMixing(config.channels)
-        self.products = products
+        self.products = MatrixProducts(config.group == "O(3)")
 
     def forward(self, x: Sequence[Tensor], edges: MatrixEdges) -> Sequence[Tensor]:
         """Parts of X to parts of X after the interaction."""
@@ -138,8 +138,7 @@ class TensorNet(AtomicPotential):
         self.basis = DampedBasis(basis, self.envelope) if config.damped_basis else basis
         self.matrices = DirectionMatrices()
         self.tensors = TensorEmbedding(config)
-        products = self.products = MatrixProducts(config.group == "O(3)")
-        self.interactions = nn.ModuleList(Interaction(config, products) for _ in range(config.layers))
+        self.interactions = nn.ModuleList(Interaction(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(3 * channels)
         self.outward = nn.Linear(3 * channels, channels)
         if config.head == "dense":
@@ -152,11 +151,11 @@ class TensorNet(AtomicPotential):
 
     def freeze(self) -> None:
         self.tensors.sum.freeze(self.basis, self.envelope, self.cutoff)
-        self.products.freeze()
         for part in (self.tensors.gates, self.tensors.mix):
             part.freeze()
         for layer in self.interactions:
             layer.message.freeze(self.basis, self.cutoff)  # type: ignore[operator, union-attr]
+            layer.products.freeze()  # type: ignore[operator, union-attr]
             layer.inward.freeze()  # type: ignore[operator, union-attr]
             layer.outward.freeze()  # type: ignore[operator, union-attr]
         if isinstance(self.head, MLP):
