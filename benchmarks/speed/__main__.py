@@ -41,7 +41,7 @@ def arguments():
         metavar="NAME=INTERPRETER",
         help="mace=..., schnetpack=..., dscribe=..., torchani=..., sevenn=...",
     )
-    parser.add_argument("--add", action="store_true", help="keep the works that FILE has and this run has not")
+    parser.add_argument("--add", action="store_true", help="keep what FILE has of other works and methods")
     parser.add_argument("--page", action="store_true", help="also rewrite docs/speed.md and its plot from the result")
     parser.add_argument("--only-page", action="store_true", help="measure nothing: read FILE and rewrite the page")
     return parser.parse_args()
@@ -94,7 +94,8 @@ def run(options):
         plan = plan_of(options, Path(name))
 
         def save():
-            kept = [row for row in earlier["rows"] if row["work"] not in plan.works]
+            new = plan.works, plan.methods
+            kept = [row for row in earlier["rows"] if row["work"] not in new[0] or row["method"] not in new[1]]
             programs = {**earlier["programs"], **plan.facts}
             found = {"seconds": time.monotonic() - start, "programs": programs, "rows": [*kept, *plan.rows]}
             options.json.write_text(json.dumps({**result, **found}, indent=1) + "\n", encoding="utf-8")

@@ -39,7 +39,7 @@ class SwitchedRepulsion(ConstantModule):
         self.register_constant("charges", LAMMPS.coulomb * numbers[:, None] * numbers)
         self.register_constant("rates", INVERSE_LENGTH * (numbers[:, None] ** POWER + numbers**POWER))
         self.register_constant("radii", np.tile([inner, outer], (kinds, kinds, 1)), persistent=True)
-        self.register_constant("screening", np.tile(SCREENING, (kinds, kinds, 1, 1)), persistent=True)
+        self.register_constant("screening", np.tile(np.array(SCREENING), (kinds, kinds, 1, 1)), persistent=True)
         self.kinds = kinds
 
     def set_pair(self, first: int, second: int, radii: Sequence[float], screening: Sequence[Sequence[float]]) -> None:
@@ -50,7 +50,7 @@ class SwitchedRepulsion(ConstantModule):
             self.set_constant(name, exact)
 
     def table(self) -> Tensor:
-        """Charges, rates, radii and screening of every pair of elements `[elements, elements, 12]`, for the kernel."""
+        """Charges, rates, radii and screening of all pairs of elements `[elements, elements, 12]`, for the kernel."""
         own = (self.charges[..., None], self.rates[..., None], self.radii, self.screening.flatten(2))
         return torch.cat(own, dim=2)
 
