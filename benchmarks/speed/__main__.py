@@ -41,7 +41,7 @@ def arguments():
         metavar="NAME=INTERPRETER",
         help="mace=..., schnetpack=..., dscribe=..., torchani=..., sevenn=...",
     )
-    parser.add_argument("--add", action="store_true", help="keep what FILE has of other works and methods")
+    parser.add_argument("--add", action="store_true", help="keep what FILE has of other works, methods or threads")
     parser.add_argument("--page", action="store_true", help="also rewrite docs/speed.md and its plot from the result")
     parser.add_argument("--only-page", action="store_true", help="measure nothing: read FILE and rewrite the page")
     return parser.parse_args()
@@ -94,8 +94,10 @@ def run(options):
         plan = plan_of(options, Path(name))
 
         def save():
-            new = plan.works, plan.methods
-            kept = [row for row in earlier["rows"] if row["work"] not in new[0] or row["method"] not in new[1]]
+            new = plan.works, plan.methods, plan.threads
+            of = [(row["work"], row["method"], row["threads"]) for row in earlier["rows"]]
+            again = [all(value in group for value, group in zip(key, new, strict=True)) for key in of]
+            kept = [row for row, done in zip(earlier["rows"], again, strict=True) if not done]
             programs = {**earlier["programs"], **plan.facts}
             found = {"seconds": time.monotonic() - start, "programs": programs, "rows": [*kept, *plan.rows]}
             options.json.write_text(json.dumps({**result, **found}, indent=1) + "\n", encoding="utf-8")

@@ -204,19 +204,12 @@ def total_energy(atomic: Tensor, graph: Graph) -> Tensor:
     return graph.system.sum_over_atoms(values)
 
 
-class Referenced(Potential):
-    """A model in its own scale, plus one reference energy per element: E = scale · E_model + Σ_i E0(Z_i).
+class Wrapped(Potential):
+    """A potential around another one, `model`, whose kind and needs it shares."""
 
-    Training data decide both (see `adiabat.data.statistics`), so that the model itself sees numbers of order one.
-    """
-
-    def __init__(self, model: Potential, reference: Mapping[int, float] | None = None, scale: float = 1.0):
+    def __init__(self, model: Potential):
         super().__init__(model.config, model.elements, model.cutoff)
         self.model = model
-        self.register_buffer("reference", torch.zeros(MAX_NUMBER + 1, dtype=torch.float64))
-        self.register_buffer("scale", torch.tensor(float(scale), dtype=torch.float64))
-        for number, energy in (reference or {}).items():
-            self.reference[number] = energy
 
     # class variables of the inner model, seen through the wrapper
     @property
@@ -249,6 +242,20 @@ class Referenced(Potential):
 
     def prepare(self, graph: Graph) -> Graph:
         return self.model.prepare(graph)
+
+
+class Referenced(Wrapped):
+    """A model in its own scale, plus one reference energy per element: E = scale · E_model + Σ_i E0(Z_i).
+
+    Training data decide both (see `adiabat.data.statistics`), so that the model itself sees numbers of order one.
+    """
+
+    def __init__(self, model: Potential, reference: Mapping[int, float] | None = None, scale: float = 1.0):
+        super().__init__(model)
+        self.register_buffer("reference", torch.zeros(MAX_NUMBER + 1, dtype=torch.float64))
+        self.register_buffer("scale", torch.tensor(float(scale), dtype=torch.float64))
+        for number, energy in (reference or {}).items():
+            self.reference[number] = energy
 
     def freeze(self) -> None:
         self.model.freeze()

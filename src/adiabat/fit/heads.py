@@ -15,12 +15,12 @@ from adiabat.data.frame import PER_ATOM, Frame
 from adiabat.errors import CapabilityError, ConfigError
 from adiabat.fit.low_rank import matching
 from adiabat.geometry import Graph
-from adiabat.potential import Potential, Prediction, Referenced
+from adiabat.potential import Potential, Prediction, Referenced, Wrapped
 
 _BY_ATOM = PER_ATOM | {"atomic_energies"}
 
 
-class TwoHeads(Potential):
+class TwoHeads(Wrapped):
     """A model that answers systems of `head` 1 with a second copy of some of its parameters.
 
     Any architecture can be fitted so: both heads are evaluated for all systems, which doubles a step's cost, and
@@ -35,13 +35,12 @@ class TwoHeads(Potential):
     """
 
     def __init__(self, model: Potential, patterns: Sequence[str], second_reference: Tensor | None = None):
-        super().__init__(model.config, model.elements, model.cutoff)
+        super().__init__(model)
         if model.precompute:
             raise CapabilityError(
                 f"{model.config.method} steps from stored features and cannot have two heads:"  # type: ignore[attr-defined]
                 " leave finetune.replay.heads out."
             )
-        self.model = model
         prefix = "model." if isinstance(model, Referenced) else ""
         parameters = {name.removeprefix(prefix): p for name, p in model.named_parameters()}
         own = matching(list(parameters), patterns, "finetune.replay.heads")
@@ -52,25 +51,6 @@ class TwoHeads(Potential):
         self.register_buffer("second_reference", second_reference)
 
     second_reference: Tensor | None
-
-    @property
-    def conservative(self) -> bool:  # type: ignore[override]
-        return self.model.conservative
-
-    @property
-    def local(self) -> bool:  # type: ignore[override]
-        return self.model.local
-
-    @property
-    def feels(self) -> frozenset[str]:  # type: ignore[override]
-        return self.model.feels
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.model.dtype
-
-    def prepare(self, graph: Graph) -> Graph:
-        return self.model.prepare(graph)
 
     def forward(self, graph: Graph) -> Prediction:
         first, second = self.model(graph), functional_call(self.model, self._second(), (graph,))
