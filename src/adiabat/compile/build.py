@@ -26,6 +26,7 @@ from adiabat.compile.products import take_faster_products
 from adiabat.errors import CapabilityError, ConfigError, did_you_mean
 from adiabat.files import cache_folder
 from adiabat.kernels.build import compiler
+from adiabat.kernels.memory import keep_memory
 
 Backend = Literal["auto", "kernels", "inductor", "captured"]
 BACKENDS: tuple[Backend, ...] = ("auto", "kernels", "inductor", "captured")
@@ -127,6 +128,7 @@ def build(
         _compile(program, folder)
     outputs = tuple(json.loads((folder / SIDECAR).read_text())["outputs"])
     run = load(folder / PACKAGE)
+    keep_memory()
     return Executable(program, run, outputs, time.monotonic() - began, cached)
 
 

@@ -13,6 +13,7 @@ from adiabat.compile.graphs import PREDICTED, SHAPES, graph_from, graph_inputs
 from adiabat.errors import CapabilityError
 from adiabat.evaluate import derive
 from adiabat.geometry import Graph
+from adiabat.kernels.memory import keep_memory
 from adiabat.kernels.pairs import PairIndex
 from adiabat.potential import Potential, Prediction
 
@@ -51,6 +52,7 @@ class Frozen:
             self._calls, self._traced = {}, {}
             try:
                 self._copy, self._state = self.potential.frozen(), state
+                keep_memory()
             except CapabilityError as error:
                 self._copy, self.reason = None, str(error)
         return self._copy

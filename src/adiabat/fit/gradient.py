@@ -29,6 +29,7 @@ from adiabat.fit.receipt import check_elements, check_labels, group_weights
 from adiabat.fit.result import FitResult
 from adiabat.fit.schedules import Schedule
 from adiabat.fit.state import load_state, random_state, restore_random_state, save_state
+from adiabat.kernels.memory import keep_memory
 from adiabat.potential import Potential, Prediction
 
 STATE = "state.safetensors"
@@ -103,6 +104,7 @@ class GradientFitter:
         Raises FitError if the loss is not a number; the state saved before stays.
         """
         start = time.monotonic()
+        keep_memory()
         self.world.copy_from_leader(self.potential)
         if resume:
             self._resume()
