@@ -14,6 +14,7 @@ from adiabat.architectures.invariant.megnet import MEGNet, MEGNetConfig
 from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
 from adiabat.architectures.local.ani import ANI, ANIConfig
 from adiabat.architectures.local.bpnn import BPNN, BPNNConfig
+from adiabat.architectures.local.deep_potential import DeepPotential, DeepPotentialConfig
 from adiabat.architectures.local.nep import NEP, NEPConfig
 from adiabat.descriptors.aev import Terms
 from adiabat.descriptors.symmetry_functions import Recipe
@@ -25,6 +26,17 @@ SMALL_M3GNET = {"cutoff": 3.0, "three_body_cutoff": 2.5, "channels": 6, "layers"
 SMALL_CHGNET = {"channels": 8, "layers": 3, "basis": 5, "angular": 2, "hidden": 6, "head": (8,), "cutoff": 3.0}
 SMALL_MEGNET = {"cutoff": 3.0, "basis": 6, "channels": 6, "layers": 1, "encoder": (), "hidden": (6,), "head": (4,)}
 SMALL_NEQUIP = {"cutoff": 3.0, "layers": 2, "hidden_irreps": "4x0e+2x1o", "l_max": 1, "radial_network": (8,)}
+SMALL_DEEP_POTENTIAL = {
+    "descriptor": {
+        "kind": "hybrid",
+        "parts": [
+            {"kind": "se_e2_a", "cutoff": 3.0, "embedding": [4, 8], "axis": 2},
+            {"kind": "se_e2_r", "cutoff": 2.5, "embedding": [4]},
+            {"kind": "se_e3", "cutoff": 2.5, "embedding": [4]},
+        ],
+    },
+    "hidden": [8, 8],
+}
 SMALL_AEV = Terms(
     cutoff=3.0,
     radial_shifts=(1.0, 2.0),
@@ -37,6 +49,7 @@ MODELS = {
     "bpnn": lambda: BPNN(BPNNConfig(cutoff=3.0, hidden=(4,), activations=("tanh",), recipe=Recipe()), ELEMENTS),
     "ani": lambda: ANI(ANIConfig(aev=SMALL_AEV, hidden={"others": (4,)}, members=2), ELEMENTS),
     "nep": lambda: NEP(NEPConfig(cutoff=3.0, angular_cutoff=2.5, basis=4, l_max=2, hidden=4), ELEMENTS),
+    "deep_potential": lambda: DeepPotential(DeepPotentialConfig.parse(SMALL_DEEP_POTENTIAL), ELEMENTS),
     "schnet": lambda: SchNet(SchNetConfig(cutoff=3.0, channels=8, layers=1, basis=5), ELEMENTS),
     "m3gnet": lambda: M3GNet(M3GNetConfig(**SMALL_M3GNET), ELEMENTS),
     "chgnet": lambda: CHGNet(CHGNetConfig(**SMALL_CHGNET, bond_cutoff=2.5), ELEMENTS),

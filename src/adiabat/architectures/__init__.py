@@ -71,6 +71,14 @@ METHODS = {
             {"optimizer": {"rate": 0.005}, "schedule": {"kind": "cosine"}},
         ),
         Method(
+            "deep_potential",
+            _WING + "local.deep_potential",
+            "DeepPotential",
+            "Element networks on smooth descriptors with trained embedding (DeepPot-SE)",
+            "10.1103/PhysRevLett.120.143001",
+            {"optimizer": {"rate": 0.002}, "schedule": {"kind": "cosine"}},
+        ),
+        Method(
             "schnet",
             _WING + "invariant.schnet",
             "SchNet",

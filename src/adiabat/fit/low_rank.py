@@ -29,6 +29,7 @@ from torch.nn.utils import parametrize
 
 from adiabat.errors import ConfigError, FitError, did_you_mean
 from adiabat.nn.equivariant_linear import ElementLinear, EquivariantLinear
+from adiabat.nn.grouped_networks import GroupedNetworks
 from adiabat.nn.normalized import DeepReadout, NormalizedMLP
 from adiabat.settings import Settings
 
@@ -39,6 +40,7 @@ _HOLDERS = {
     ElementLinear: "weights",
     NormalizedMLP: "layers",
     DeepReadout: "layers",
+    GroupedNetworks: "weights",
 }
 
 

@@ -123,6 +123,8 @@ class Imported:
             (kit positions are always Å).
         offset: True if the kit's atomic energies leave out the per-element reference energies.
         per_atom: True if the kit's energies, and with them their derivatives, are divided by the number of atoms.
+        inputs: hands a potential what the program was given beside a structure, by its names in the kit's outputs.
+        differs: why the program's numbers for a structure are not those of the model as such, "" where they are.
     """
 
     potentials: Mapping[str, Potential]
@@ -130,6 +132,8 @@ class Imported:
     length_unit: str = "Å"
     offset: bool = False
     per_atom: bool = False
+    inputs: Callable[[Potential, Mapping[str, np.ndarray]], None] | None = None
+    differs: Callable[[ase.Atoms], str] | None = None
 
 
 Importer = Callable[[Kit], Imported]

@@ -162,7 +162,7 @@ class _Comparison:
             elif variant not in self.imported.potentials:
                 self.skipped[f"*/{variant}"] = "the importer gives no model for this variant"
             else:
-                self._compare(label, case, variant, self._comparable(label, given))
+                self._compare(label, case, variant, given)
 
     def _comparable(self, label: str, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The program's values under our names; supercell values replace the plain ones."""
@@ -179,10 +179,19 @@ class _Comparison:
                 wanted[own] = given[name]
         return wanted
 
-    def _compare(self, label: str, case: str, variant: str, wanted: Mapping[str, np.ndarray]) -> None:
-        potential = self.imported.potentials[variant]
+    def _compare(self, label: str, case: str, variant: str, given: Mapping[str, np.ndarray]) -> None:
+        potential, atoms = self.imported.potentials[variant], self.structures[case]
+        if self.imported.differs is not None and (reason := self.imported.differs(atoms)):
+            self.skipped[label] = reason
+            return
+        if self.imported.inputs is not None:
+            self.imported.inputs(potential, given)
+        wanted = self._comparable(label, given)
+        if "virial" in wanted and not atoms.pbc.any():
+            self.skipped[f"{label}/virial"] = "not compared without periodicity"
+            del wanted["virial"]
         try:
-            found = _values(potential, self.structures[case], wanted, self.imported)
+            found = _values(potential, atoms, wanted, self.imported)
         except AdiabatError as error:
             self.failures[label] = str(error)
             return

@@ -29,9 +29,10 @@ _MODULES = {
     "matgl-m3gnet": "matgl",
     "matgl-megnet": "matgl",
     "mattersim": "mattersim",
+    **dict.fromkeys(("dp-se-e2", "dp-se-e3", "dp-hybrid", "dp-fparam"), "deepmd"),
 }
 # kits whose names start like a supported one but which need a page that is not there yet
-_LATER = ("schnet-fairchem1", "painn-fairchem1", "mace-les", "n2p2-4G")
+_LATER = ("schnet-fairchem1", "painn-fairchem1", "mace-les", "n2p2-4G", "dp-se-e3-tebd")
 
 
 def importer(kit: Kit) -> Importer | None:

@@ -1,0 +1,135 @@
+"""Deep Potential: networks of each element on smooth descriptors whose embedding is trained too.
+
+L. Zhang et al., Phys. Rev. Lett. 120, 143001 (2018), doi:10.1103/PhysRevLett.120.143001; smooth descriptors
+(DeepPot-SE): L. Zhang et al., arXiv:1805.09003. Program whose numbers it gives: DeePMD-kit, doi:10.1063/5.0155600.
+
+| paper | here | shape, unit |
+|---|---|---|
+| R_ij | `graph.vectors()` | [pairs, 3], Å |
+| R̃_i (DeepPot-SE) | `EnvironmentMatrix` | [pairs, 4], 1 |
+| G(s(r_ij)) | `TwoBodyDescriptor.embedded` | [pairs, M], 1 |
+| D_i | `self.descriptor(graph)` | [atoms, size], 1 |
+| N_{α_i}(D_i), the fitting network | `self.networks` | [atoms, 1], eV |
+
+Departures from the paper: descriptor and fitting network are two choices; an empty slot counts as a neighbor at the
+cutoff and slots are never full, where the program drops the farthest neighbors; slots, mean and deviation come from
+the training data before the first fit; energies are relative to those of the elements when wrapped in `Referenced`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from adiabat.descriptors.base import element_index
+from adiabat.descriptors.hybrid import Choice, embedded_descriptor
+from adiabat.descriptors.se_e2_a import SeE2ASettings
+from adiabat.elements import number
+from adiabat.errors import ConfigError
+from adiabat.geometry import Graph
+from adiabat.nn.grouped_networks import GroupedNetworks
+from adiabat.potential import ArchitectureConfig, AtomicPotential
+
+
+class DeepPotentialConfig(ArchitectureConfig):
+    """Options of descriptor and fitting networks; the defaults are DeepPot-SE's."""
+
+    method: Literal["deep_potential"] = "deep_potential"
+    """Name of the architecture."""
+    descriptor: Choice = SeE2ASettings()
+    """The descriptor and its options: `kind` is se_e2_a, se_e2_r, se_e3 or hybrid."""
+    hidden: tuple[int, ...] = Field(default=(240, 240, 240), min_length=1)
+    """Widths of the fitting networks' layers."""
+    activation: str = "tanh"
+    """Activation function of the fitting networks."""
+    steps: bool = True
+    """Whether layers that add their input have trained factors (resnet_dt)."""
+    frame_parameters: int = Field(default=0, ge=0)
+    """Numbers of a frame, such as a temperature of the electrons, that all its atoms' networks read."""
+    atom_parameters: int = Field(default=0, ge=0)
+    """Numbers of an atom that its network reads."""
+    silent: tuple[str, ...] = ()
+    """Elements whose atoms have no energy of their own."""
+    vacuum: bool = False
+    """Whether a network's output at features of 0 is subtracted, so that only what surroundings add is learned."""
+
+
+class DeepPotential(AtomicPotential):
+    """E = Σ_i N_{Z_i}(D_i) (2018, eq. 1): an embedded descriptor into one residual network per element."""
+
+    element: Tensor
+    parameters_mean: Tensor
+    parameters_factor: Tensor
+    given: Tensor
+    speaks: Tensor
+
+    def __init__(self, config: DeepPotentialConfig, elements: Iterable[int]):
+        elements = sorted({int(z) for z in elements})
+        descriptor = embedded_descriptor(config.descriptor, elements)
+        super().__init__(config, elements, descriptor.cutoff)
+        self.descriptor, self.vacuum = descriptor, config.vacuum
+        more = config.frame_parameters + config.atom_parameters
+        widths = (descriptor.size + more, *config.hidden)
+        self.networks = GroupedNetworks(len(elements), widths, config.activation, config.steps, outputs=1)
+        silent = {number(name) for name in config.silent}
+        if silent - set(elements):
+            raise ConfigError(f"silent names {', '.join(config.silent)}, and not all are elements of the model.")
+        speaks = torch.tensor([float(z not in silent) for z in self.elements])
+        self.register_buffer("element", element_index(self.elements), persistent=False)
+        self.register_buffer("speaks", speaks, persistent=False)
+        self.register_buffer("parameters_mean", torch.zeros(more))
+        self.register_buffer("parameters_factor", torch.ones(more))
+        self.register_buffer("given", torch.zeros(1, more))
+        self.of_atoms: Tensor | None = None
+
+    def prepare(self, graph: Graph) -> Graph:
+        triplets = self.descriptor.triplets(graph)
+        graph = super().prepare(graph.replace(layout=graph.rows()))
+        return graph if triplets is None else graph.replace(triplets=triplets)
+
+    def set_parameters(self, frame: Sequence[float] | Tensor = (), atom: Sequence[float] | Tensor = ()) -> None:
+        """The parameters from now on; saved with the model if they are the same for all atoms.
+
+        Args:
+            frame: `[frame_parameters]`, of every frame.
+            atom: `[atom_parameters]` for all atoms, or `[atoms, atom_parameters]` for the structures that follow.
+
+        Raises:
+            ConfigError: the model reads another number of parameters.
+        """
+        assert isinstance(self.config, DeepPotentialConfig)
+        of_frame, of_atoms = torch.as_tensor(frame).flatten(), torch.atleast_2d(torch.as_tensor(atom))
+        wanted = (self.config.frame_parameters, self.config.atom_parameters)
+        if (of_frame.shape[0], of_atoms.shape[1]) != wanted:
+            raise ConfigError(
+                f"{of_frame.shape[0]} frame and {of_atoms.shape[1]} atom parameters are given where the model reads"
+                f" {wanted[0]} and {wanted[1]}."
+            )
+        spread = of_frame.to(self.given).expand(of_atoms.shape[0], -1)
+        given = torch.cat((spread, of_atoms.to(self.given)), dim=1)
+        self.of_atoms = given if given.shape[0] > 1 else None
+        if self.of_atoms is None:
+            self.given.copy_(given)
+
+    def atomic_energies(self, graph: Graph) -> Tensor:
+        numbers = graph.system.numbers
+        element = self.element[numbers]
+        features = self.descriptor(graph)
+        if self.given.shape[1]:
+            given = self.given if self.of_atoms is None else self.of_atoms
+            parameters = (given - self.parameters_mean) * self.parameters_factor
+            features = torch.cat((features, parameters.expand(numbers.shape[0], -1)), dim=1)
+        energies = self.networks(features, element)[:, 0]
+        if self.vacuum:
+            size = self.descriptor.size
+            nothing = torch.cat((torch.zeros_like(features[:, :size]), features[:, size:]), dim=1)
+            energies = energies - self.networks(nothing, element)[:, 0]
+        return energies * self.speaks.index_select(0, element)
+
+    def adapt(self, graphs: Sequence[Graph]) -> None:
+        """Sets the descriptor's slots, mean and deviation from the training graphs."""
+        self.descriptor.adapt(graphs)

@@ -1,0 +1,80 @@
+"""Several Deep Potential descriptors side by side, each with its own cutoff (DeePMD-kit, doi:10.1063/5.0155600)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from adiabat.descriptors.base import Descriptor
+from adiabat.descriptors.embedded import EmbeddedDescriptor
+from adiabat.descriptors.se_e2_a import SeE2A, SeE2ASettings
+from adiabat.descriptors.se_e2_r import SeE2R, SeE2RSettings
+from adiabat.descriptors.se_e3 import SeE3, SeE3Settings
+from adiabat.errors import ConfigError
+from adiabat.geometry import Graph
+from adiabat.settings import Settings
+
+Part = Annotated[SeE2ASettings | SeE2RSettings | SeE3Settings, Field(discriminator="kind")]
+
+
+class HybridSettings(Settings):
+    """Options of the descriptor."""
+
+    kind: Literal["hybrid"] = "hybrid"
+    """Name of the descriptor."""
+    parts: tuple[Part, ...] = Field(min_length=1)
+    """Descriptors whose features stand one after the other."""
+
+
+Choice = Annotated[SeE2ASettings | SeE2RSettings | SeE3Settings | HybridSettings, Field(discriminator="kind")]
+
+
+class Hybrid(Descriptor):
+    """Features of the parts one after the other.
+
+    Args:
+        options: of the parts.
+        elements: atomic numbers.
+    """
+
+    def __init__(self, options: HybridSettings, elements: Iterable[int]):
+        elements = sorted(elements)
+        parts = [_made(part, elements) for part in options.parts]
+        super().__init__(elements, max(part.cutoff for part in parts))
+        angular = [part.cutoff for part in parts if isinstance(part, SeE3)]
+        if len(set(angular)) > 1:
+            raise ConfigError(f"the se_e3 parts have cutoffs {angular} Å: give them the same.")
+        self.parts = nn.ModuleList(parts)
+        self.sizes = (sum(part.size for part in parts),) * len(elements)
+
+    @property
+    def members(self) -> tuple[EmbeddedDescriptor, ...]:
+        """The parts."""
+        return tuple(self.parts)  # type: ignore[return-value]
+
+    def forward(self, graph: Graph) -> Tensor:
+        return torch.cat([part(graph) for part in self.parts], dim=1)
+
+    def adapt(self, graphs: Sequence[Graph]) -> None:
+        """Sets what the parts take from training graphs."""
+        for part in self.members:
+            part.adapt(graphs)
+
+    def triplets(self, graph: Graph) -> Tensor | None:
+        """The triplets of the parts with angles."""
+        return next((part.triplets(graph) for part in self.members if isinstance(part, SeE3)), None)
+
+
+def _made(options: Part, elements: Sequence[int]) -> EmbeddedDescriptor:
+    if isinstance(options, SeE2ASettings):
+        return SeE2A(options, elements)
+    return SeE2R(options, elements) if isinstance(options, SeE2RSettings) else SeE3(options, elements)
+
+
+def embedded_descriptor(options: Choice, elements: Sequence[int]) -> EmbeddedDescriptor | Hybrid:
+    """The descriptor that the options describe."""
+    return Hybrid(options, elements) if isinstance(options, HybridSettings) else _made(options, elements)

@@ -1,0 +1,72 @@
+"""Smooth three-body embedding of angles, DeePMD-kit's se_e3 (program: doi:10.1063/5.0155600).
+
+| here | what | shape |
+|---|---|---|
+| `rows` | s r̂ over their deviation | [pairs, 3] |
+| `products` | θ_jk = (s r̂)_ij · (s r̂)_ik | [triplets] |
+| `forward` | D_i = Σ_{t ≤ u} Σ_{j of t, k of u} θ_jk G_tu(θ_jk) / (N_t N_u) | [atoms, M] |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from adiabat.descriptors.embedded import EmbeddedDescriptor, EnvironmentSettings
+from adiabat.geometry import Graph
+from adiabat.geometry.graph import triplets
+from adiabat.nn.grouped_networks import GroupedNetworks
+
+
+class SeE3Settings(EnvironmentSettings):
+    """Options of the descriptor; the defaults are DeePMD-kit's."""
+
+    kind: Literal["se_e3"] = "se_e3"
+    """Name of the descriptor."""
+    embedding: tuple[int, ...] = Field(default=(10, 20, 40), min_length=1)
+    """Widths of the embedding networks' layers."""
+
+
+class SeE3(EmbeddedDescriptor):
+    """Sums over pairs of neighbors, a network for each unordered pair of their elements.
+
+    Args:
+        options: of the descriptor.
+        elements: atomic numbers.
+    """
+
+    blocks: Tensor
+
+    def __init__(self, options: SeE3Settings, elements: Iterable[int]):
+        super().__init__(options, elements)
+        self.sizes = (options.embedding[-1],) * self.kinds
+        row, column = torch.triu_indices(self.kinds, self.kinds)
+        blocks = torch.zeros((self.kinds, self.kinds), dtype=torch.int64)
+        blocks[row, column] = blocks[column, row] = torch.arange(len(row))
+        self.register_buffer("blocks", blocks, persistent=False)
+        self.embedding = GroupedNetworks(len(row), (1, *options.embedding), options.activation, options.steps)
+
+    def triplets(self, graph: Graph) -> Tensor:
+        r = graph.vectors().detach().norm(dim=1)
+        close = (r < self.cutoff).nonzero()[:, 0]
+        first, second = triplets(graph.centers[close], graph.system.atoms)
+        return torch.stack([close[first], close[second]])
+
+    def forward(self, graph: Graph) -> Tensor:
+        center, neighbor = self.ends(graph)
+        rows = self.environment(graph.vectors(), center)[:, 1:]
+        first, second = (self.triplets(graph) if graph.triplets is None else graph.triplets).unbind(0)
+        # a pair with itself is a triplet too, once; two pairs are met in both orders if their elements are the same
+        alone = torch.arange(rows.shape[0], device=rows.device)
+        first, second = torch.cat((first, alone)), torch.cat((second, alone))
+        theta = (rows.index_select(0, first) * rows.index_select(0, second)).sum(dim=1, keepdim=True)
+        a, b = neighbor.index_select(0, first), neighbor.index_select(0, second)
+        weight = torch.where((a == b) & (first != second), 2.0, 1.0).to(theta.dtype)
+        weight = weight / (self.slots.index_select(0, a) * self.slots.index_select(0, b))
+        values = self.embedding(theta, self.blocks[a, b]) * (theta * weight[:, None])
+        sums = values.new_zeros((graph.system.atoms, values.shape[1]))
+        return sums.index_add(0, graph.centers.index_select(0, first), values)

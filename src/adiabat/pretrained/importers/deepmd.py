@@ -1,0 +1,210 @@
+"""DeePMD-kit (doi:10.1063/5.0155600): parameters of its Deep Potential models under the program's names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ase
+import numpy as np
+import torch
+from torch import Tensor
+
+from adiabat.architectures.local.deep_potential import DeepPotential, DeepPotentialConfig
+from adiabat.descriptors.embedded import EmbeddedDescriptor
+from adiabat.descriptors.hybrid import Hybrid
+from adiabat.descriptors.se_e2_a import TwoBodyDescriptor
+from adiabat.descriptors.se_e3 import SeE3
+from adiabat.elements import number, symbol
+from adiabat.errors import CheckpointError, did_you_mean
+from adiabat.geometry import Graph, System
+from adiabat.nn.grouped_networks import GroupedNetworks
+from adiabat.potential import Potential, Referenced
+from adiabat.pretrained.kit import Imported, Kit
+
+# what the program calls a descriptor and what it is here
+_KINDS = {name: kind for kind, names in {
+    "se_e2_a": ("se_e2_a", "se_a"), "se_e2_r": ("se_e2_r", "se_r"), "se_e3": ("se_e3", "se_t")
+}.items() for name in names}  # fmt: skip
+_BLOCKS = {"se_e2_a": "sea.", "se_e2_r": "", "se_e3": "seat."}  # where the program keeps a descriptor's parameters
+
+
+def from_kit(kit: Kit) -> Imported:
+    """The kit's model with its energies of elements."""
+    model = read_deep_potential(kit.meta["resolved_hyperparameters"], kit.weights())
+    return Imported({"": model}, inputs=_inputs, differs=lambda atoms: _overfull(model, atoms))
+
+
+def read_deep_potential(options: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Referenced:
+    """The model in float64, eV and Å.
+
+    Args:
+        options: the program's own description of the model, with every default filled in.
+        weights: state of its model.
+
+    Raises:
+        CheckpointError: an option that the page does not have; a parameter is missing or has another shape.
+    """
+    order: list[str] = list(options["type_map"])
+    fitting = options["fitting"]
+    _known(options, "type", "standard")
+    _known(fitting, "type", "ener")
+    _known(fitting, "mixed_types", False)
+    _known(fitting, "dim_case_embd", 0)
+    silent: set[str] = {order[k] for k in (*options["atom_exclude_types"], *fitting["exclude_types"])}
+    vacuum = fitting["atom_ener"] is not None
+    if vacuum and any(value is None for value in fitting["atom_ener"]):
+        raise CheckpointError("atom_ener is given for some elements alone, which the page does not have.")
+    config = DeepPotentialConfig.parse(
+        {
+            "descriptor": _descriptor(options["descriptor"], order, options["pair_exclude_types"]),
+            "hidden": fitting["neuron"],
+            "activation": fitting["activation_function"],
+            "steps": fitting["resnet_dt"],
+            "frame_parameters": fitting["numb_fparam"],
+            "atom_parameters": fitting["numb_aparam"],
+            "silent": sorted(silent),
+            "vacuum": vacuum,
+        }
+    )
+    model = DeepPotential(config, [number(name) for name in order]).double()
+    reader = _Reader(weights, [order.index(symbol(z)) for z in model.elements])
+    start = "atomic_model."
+    with torch.no_grad():
+        reader.descriptor(model.descriptor, f"{start}descriptor.")
+        own = f"{start}fitting_net."
+        reader.networks(model.networks, f"{own}filter_layers.networks.", reader.order)
+        for kind in ("fparam", "aparam"):
+            if fitting[f"numb_{kind}"]:
+                place = (
+                    slice(0, config.frame_parameters) if kind == "fparam" else slice(config.frame_parameters, None)
+                )
+                model.parameters_mean[place] = reader(f"{own}{kind}_avg")
+                model.parameters_factor[place] = reader(f"{own}{kind}_inv_std")
+    energies = (reader(f"{own}bias_atom_e") + reader(f"{start}out_bias")[0])[:, 0].tolist()
+    named = zip(order, energies, strict=True)
+    return Referenced(model, {number(name): energy for name, energy in named if name not in silent})
+
+
+def _known(options: Mapping[str, Any], name: str, wanted: Any) -> None:
+    if options.get(name, wanted) != wanted:
+        raise CheckpointError(
+            f"{name} is {options[name]!r} in the program's model, and the page has {wanted!r} alone."
+        )
+
+
+def _descriptor(
+    options: Mapping[str, Any], order: Sequence[str], excluded: Sequence[Sequence[int]]
+) -> dict[str, Any]:
+    """Options of our descriptor from the program's."""
+    if options["type"] == "hybrid":
+        return {"kind": "hybrid", "parts": [_descriptor(part, order, excluded) for part in options["list"]]}
+    if options["type"] not in _KINDS:
+        hint = did_you_mean(options["type"], _KINDS)
+        raise CheckpointError(f"the model has a descriptor '{options['type']}', which has no page.{hint}")
+    _known(options, "env_protection", 0.0)
+    kind = _KINDS[options["type"]]
+    found = {
+        "kind": kind,
+        "cutoff": options["rcut"],
+        "onset": options["rcut_smth"],
+        "neighbors": dict(zip(order, options["sel"], strict=True)),
+        "embedding": options["neuron"],
+        "activation": options["activation_function"],
+        "steps": options["resnet_dt"],
+        "centered": not options["set_davg_zero"],
+    }
+    if kind == "se_e3":
+        if excluded or options["exclude_types"]:
+            raise CheckpointError("se_e3 with excluded pairs of elements has no page.")
+        return found
+    pairs = {"exclude": excluded, "blank": options["exclude_types"]}
+    found |= {name: [[order[k] for k in pair] for pair in given] for name, given in pairs.items()}
+    found["one_side"] = options["type_one_side"]
+    return found | ({"axis": options["axis_neuron"]} if kind == "se_e2_a" else {})
+
+
+class _Reader:
+    """The program's parameters by name, with elements in our order."""
+
+    def __init__(self, weights: Mapping[str, Tensor], order: Sequence[int]):
+        self.weights, self.order = weights, list(order)
+
+    def __call__(self, name: str) -> Tensor:
+        if name not in self.weights:
+            raise CheckpointError(f"the weights have no '{name}': is it a model of DeePMD-kit's PyTorch backend?")
+        return self.weights[name].double()
+
+    def descriptor(self, descriptor: EmbeddedDescriptor | Hybrid, start: str) -> None:
+        """Statistics and embedding networks."""
+        if isinstance(descriptor, Hybrid):
+            for place, part in enumerate(descriptor.members):
+                self.descriptor(part, f"{start}descrpt_list.{place}.")
+            return
+        start = start + _BLOCKS[descriptor.options.kind]  # type: ignore[attr-defined]
+        mean, deviation = self(f"{start}mean")[self.order], self(f"{start}stddev")[self.order]
+        own = descriptor.environment
+        if bool((mean[..., 1:] != 0).any() or (mean != mean[:, :1]).any() or (deviation != deviation[:, :1]).any()):
+            raise CheckpointError(
+                f"'{start}mean' differs from slot to slot, which no data give: is the file damaged?"
+            )
+        own.mean.copy_(mean[:, 0, 0])
+        own.deviation[:, 0] = deviation[:, 0, 0]
+        own.deviation[:, 1] = deviation[:, 0, -1]
+        self.networks(descriptor.embedding, f"{start}filter_layers.networks.", self._places(descriptor))  # type: ignore[attr-defined, arg-type]
+
+    def _places(self, descriptor: EmbeddedDescriptor) -> list[int]:
+        """The program's number of each of our embedding networks."""
+        kinds, order = descriptor.kinds, self.order
+        if isinstance(descriptor, SeE3):
+            row, column = torch.triu_indices(kinds, kinds).tolist()
+            pairs = [sorted((order[a], order[b])) for a, b in zip(row, column, strict=True)]
+            return [a + kinds * b for a, b in pairs]
+        assert isinstance(descriptor, TwoBodyDescriptor)
+        if descriptor.one_side:
+            return order
+        return [center + kinds * neighbor for center in order for neighbor in order]
+
+    def networks(self, networks: GroupedNetworks, start: str, places: Sequence[int]) -> None:
+        """Weights of all kinds; `places` are the program's numbers of them."""
+        for kind, place in enumerate(places):
+            for k, (weight, bias) in enumerate(zip(networks.weights, networks.biases, strict=True)):
+                layer = f"{start}{place}.layers.{k}."
+                self._copy(weight[kind], f"{layer}matrix")
+                self._copy(bias[kind], f"{layer}bias")
+                if str(k) in networks.steps:
+                    self._copy(networks.steps[str(k)][kind], f"{layer}idt")
+
+    def _copy(self, own: Tensor, name: str) -> None:
+        value = self(name)
+        if value.shape != own.shape:
+            raise CheckpointError(
+                f"'{name}' has shape {tuple(value.shape)} where {tuple(own.shape)} is needed: do options and weights"
+                " belong together?"
+            )
+        own.copy_(value)
+
+
+def _inputs(potential: Potential, given: Mapping[str, np.ndarray]) -> None:
+    """Sets the parameters that the program was given beside the structure."""
+    assert isinstance(potential, Referenced)
+    model = potential.model
+    assert isinstance(model, DeepPotential)
+    if "fparam" in given or "aparam" in given:
+        frame, atom = (torch.as_tensor(given.get(name, np.zeros(0))) for name in ("fparam", "aparam"))
+        model.set_parameters(frame, atom)
+
+
+def _overfull(model: Referenced, atoms: ase.Atoms) -> str:
+    """Whether some atom has more neighbors than slots, of which the program drops the farthest."""
+    inner = model.model
+    assert isinstance(inner, DeepPotential)
+    system = System.from_ase(atoms, model.dtype)
+    descriptor = inner.descriptor
+    for part in descriptor.members if isinstance(descriptor, Hybrid) else (descriptor,):
+        graph = Graph.build(system, part.cutoff)
+        place = graph.centers * part.kinds + part.element[system.numbers[graph.neighbors]]
+        counts = torch.bincount(place, minlength=system.atoms * part.kinds).view(-1, part.kinds)
+        if bool((counts > part.slots).any()):
+            return "an atom has more neighbors than the program keeps, which drops the farthest"
+    return ""

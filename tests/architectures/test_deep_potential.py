@@ -1,0 +1,144 @@
+"""Deep Potential through the battery, and what its options do."""
+
+import pytest
+import torch
+
+from adiabat.architectures import build, method
+from adiabat.architectures.local.deep_potential import DeepPotential, DeepPotentialConfig
+from adiabat.errors import ConfigError
+from adiabat.evaluate import evaluate
+from adiabat.geometry import Graph, System
+from adiabat.testing.battery import run_battery
+from adiabat.testing.structures import structures
+
+ELEMENTS = [1, 6, 8]
+TWO = {"kind": "se_e2_a", "cutoff": 4.0, "onset": 1.0, "embedding": [4, 8], "axis": 3}
+DISTANCES = {"kind": "se_e2_r", "cutoff": 4.0, "onset": 1.0, "embedding": [4, 8]}
+ANGLES = {"kind": "se_e3", "cutoff": 3.0, "onset": 1.0, "embedding": [4, 8]}
+HYBRID = {"kind": "hybrid", "parts": [TWO, DISTANCES | {"cutoff": 3.5}, ANGLES]}
+
+
+def _graphs(model):
+    return [Graph.build(system, model.cutoff) for system in structures(model.elements, model.cutoff).values()]
+
+
+def _model(descriptor, seed=1, elements=ELEMENTS, **changes):
+    """A model with statistics of the battery's structures, so that means and deviations are not 0 and 1."""
+    torch.manual_seed(seed)
+    model = DeepPotential(DeepPotentialConfig.parse({"descriptor": descriptor, "hidden": [8, 8]} | changes), elements)
+    model.adapt(_graphs(model))
+    return model
+
+
+def _energy(model, system):
+    return float(evaluate(model, Graph.build(system, model.cutoff), ("energy",)).energy.sum())
+
+
+def test_battery(shared):
+    kits = [shared / "golden" / "dp-se-e2-a"]
+    report = run_battery(_model(TWO), kits=kits, skip=("NVE",))
+    assert report.passed, report.text()
+    assert report["REF"].passed
+    assert report["RT"].passed
+
+
+@pytest.mark.parametrize(
+    "descriptor", [TWO | {"one_side": True, "steps": True}, DISTANCES, HYBRID], ids=["one-sided", "se_e2_r", "hybrid"]
+)
+def test_battery_of_the_other_descriptors(descriptor):
+    report = run_battery(_model(descriptor), skip=("NVE", "FIT", "RT"))
+    assert report.passed, report.text()
+
+
+def test_registered_with_the_papers_defaults():
+    model = build(DeepPotentialConfig(), [1, 8])
+    assert isinstance(model, DeepPotential)
+    assert model.descriptor.size == 100 * 4
+    assert model.networks.weights[0].shape == (2, 400, 240)
+    assert method("deep_potential").paper == "10.1103/PhysRevLett.120.143001"
+
+
+def test_statistics_make_rows_of_mean_zero_and_deviation_one():
+    """Over all slots of an element's atoms, the empty ones included."""
+    model = _model(TWO)
+    descriptor = model.descriptor
+    for k in range(len(ELEMENTS)):
+        values, slots = [], 0
+        for graph in _graphs(model):
+            center, _ = descriptor.ends(graph)
+            rows = descriptor.environment(graph.vectors(), center)
+            values.append(rows[center == k])
+            slots += int((descriptor.element[graph.system.numbers] == k).sum()) * int(descriptor.slots.sum())
+        rows = torch.cat(values)
+        empty = (slots - len(rows)) * descriptor.environment.empty()[k]
+        assert float(rows[:, 0].sum() + empty) == pytest.approx(0.0, abs=1e-8 * slots)
+        square = rows[:, 0].square().sum() + (slots - len(rows)) * descriptor.environment.empty()[k] ** 2
+        assert float(square / slots) == pytest.approx(1.0)
+        assert float(rows[:, 1:].square().sum() / (3 * slots)) == pytest.approx(1.0)
+
+
+def test_statistics_without_a_mean_and_with_slots_given():
+    neighbors = {"H": 30, "C": 20, "O": 10}
+    model = _model(TWO | {"centered": False, "neighbors": neighbors})
+    assert not model.descriptor.environment.mean.any()
+    assert model.descriptor.slots.tolist() == [30.0, 20.0, 10.0]
+
+
+def test_excluded_pairs_do_not_see_each_other():
+    model = _model(TWO | {"exclude": [["H", "O"]]})
+    apart, near = (System.from_arrays([[0, 0, 0], [0, 0, d]], [1, 8]) for d in (9.0, 1.0))
+    other = System.from_arrays([[0, 0, 0], [0, 0, 1.0]], [1, 6])
+    assert _energy(model, near) == pytest.approx(_energy(model, apart), abs=1e-12)
+    assert _energy(model, other) != pytest.approx(_energy(model, System.from_arrays([[0, 0, 0]], [1])), abs=1e-6)
+    blank = _model(TWO | {"blank": [["H", "O"]]})
+    assert _energy(blank, near) != pytest.approx(_energy(blank, apart), abs=1e-9)
+
+
+def test_vacuum_leaves_nothing_without_features():
+    bare = _model(DISTANCES | {"centered": False}, vacuum=True)
+    for bias in bare.descriptor.embedding.biases:
+        torch.nn.init.zeros_(bias)  # no neighbors: no features
+    lonely = System.from_arrays([[0, 0, 0]], [8])
+    assert _energy(bare, lonely) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_silent_elements_have_no_energy():
+    model = _model(TWO, silent=["H"])
+    graph = Graph.build(System.from_arrays([[0, 0, 0], [0, 0, 1.0]], [1, 8]), model.cutoff)
+    energies = evaluate(model, graph, ("atomic_energies",)).atomic_energies
+    assert float(energies[0]) == 0.0
+    assert float(energies[1]) != 0.0
+
+
+def test_parameters_of_frames_and_atoms():
+    model = _model(TWO, frame_parameters=1, atom_parameters=1)
+    system = System.from_arrays([[0, 0, 0], [0, 0, 1.0]], [1, 8])
+    energies = []
+    for frame, atom in (((0.0,), (0.0,)), ((0.5,), (0.0,)), ((0.5,), (0.2,)), ((0.5,), [[0.2], [0.4]])):
+        model.set_parameters(frame, atom)
+        energies.append(_energy(model, system))
+    assert len(set(energies)) == 4
+    with pytest.raises(ConfigError, match="2 frame and 1 atom parameters"):
+        model.set_parameters((1.0, 2.0), (1.0,))
+
+
+@pytest.mark.parametrize(
+    ("descriptor", "message"),
+    [
+        (TWO | {"onset": 5.0}, "onset 5.0"),
+        (TWO | {"axis": 9}, "axis 9"),
+        (TWO | {"neighbors": {"H": 3}}, "neighbors is given for H"),
+        (TWO | {"exclude": [["H", "Cu"]]}, "exclude names H and Cu"),
+        (TWO | {"activation": "tan"}, "Did you mean 'tanh'"),
+        ({"kind": "hybrid", "parts": [ANGLES, ANGLES | {"cutoff": 2.5}]}, "give them the same"),
+        ({"kind": "se_a"}, "se_a"),
+    ],
+)
+def test_options_that_do_not_fit(descriptor, message):
+    with pytest.raises(ConfigError, match=message):
+        _model(descriptor)
+
+
+def test_silent_must_be_an_element_of_the_model():
+    with pytest.raises(ConfigError, match="silent names Cu"):
+        _model(TWO, silent=["Cu"])
