@@ -7,6 +7,7 @@ from adiabat.architectures.equivariant.mace import MACE, MACEConfig
 from adiabat.architectures.equivariant.nequip import NequIP, NequIPConfig
 from adiabat.architectures.equivariant.painn import PaiNN, PaiNNConfig
 from adiabat.architectures.equivariant.so3net import SO3Net, SO3NetConfig
+from adiabat.architectures.equivariant.spookynet import SpookyNet, SpookyNetConfig
 from adiabat.architectures.equivariant.tensornet import TensorNet, TensorNetConfig
 from adiabat.architectures.invariant.chgnet import CHGNet, CHGNetConfig
 from adiabat.architectures.invariant.m3gnet import M3GNet, M3GNetConfig
@@ -45,6 +46,17 @@ SMALL_AEV = Terms(
     angles=(0.5, 2.0),
     zeta=(4.0,),
 )
+SMALL_SPOOKYNET = {"cutoff": 2.5, "reach": 3.0, "channels": 6, "layers": 2, "basis": 4}
+
+
+def loosened(model, size=0.2):
+    """Parameters away from where they start, for models some of whose layers give zero at first."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(size * torch.randn_like(parameter))
+    return model
+
+
 MODELS = {
     "bpnn": lambda: BPNN(BPNNConfig(cutoff=3.0, hidden=(4,), activations=("tanh",), recipe=Recipe()), ELEMENTS),
     "ani": lambda: ANI(ANIConfig(aev=SMALL_AEV, hidden={"others": (4,)}, members=2), ELEMENTS),
@@ -58,6 +70,7 @@ MODELS = {
     "tensornet": lambda: TensorNet(TensorNetConfig(cutoff=3.0, channels=8, layers=1, basis=6), ELEMENTS),
     "nequip": lambda: NequIP(NequIPConfig(**SMALL_NEQUIP), ELEMENTS),
     "so3net": lambda: SO3Net(SO3NetConfig(cutoff=3.0, channels=8, layers=1, basis=6), ELEMENTS),
+    "spookynet": lambda: loosened(SpookyNet(SpookyNetConfig(**SMALL_SPOOKYNET), ELEMENTS)),
     "mace": lambda: MACE(MACEConfig(**SMALL_MACE), ELEMENTS),
     "mace-nonlinear": lambda: MACE(
         MACEConfig(**SMALL_MACE | {"interaction": "nonlinear", "repulsion": True, "distance_transform": "agnesi"}),

@@ -151,6 +151,14 @@ METHODS = {
             {"schedule": {"kind": "cosine"}},
         ),
         Method(
+            "spookynet",
+            _WING + "equivariant.spookynet",
+            "SpookyNet",
+            "Total charge, spin and the whole molecule felt, with physical terms",
+            "10.1038/s41467-021-27504-0",
+            {"optimizer": {"rate": 0.002}, "schedule": {"kind": "cosine"}},
+        ),
+        Method(
             "sgdml",
             _WING + "kernel.sgdml",
             "SGDML",

@@ -28,6 +28,7 @@ SHAPES: dict[str, Shape] = {
     "bonds": (2, "bonds"),
     "angles": (2, "angles"),
     "waves": ("systems", "waves", 3),
+    "couples": (2, "couples"),
 }
 PREDICTED = ("energy", "atomic_energies", "forces", "stress", "charges", "dipole", "magnetic_moments", "uncertainty")
 
@@ -43,7 +44,7 @@ def graph_inputs(graph: Graph) -> Tensors:
         inputs |= {"both": graph.halves.both, "half_of": graph.halves.half_of}
     if graph.bonds is not None:
         inputs |= {"bonds": graph.bonds.both, "angles": graph.bonds.angles}
-    optional = {"owned": graph.owned, "triplets": graph.triplets, "waves": graph.waves}
+    optional = {name: getattr(graph, name) for name in ("owned", "triplets", "waves", "couples")}
     return inputs | {name: value for name, value in optional.items() if value is not None}
 
 
@@ -57,7 +58,15 @@ def graph_from(inputs: Tensors, cutoff: float) -> Graph:
     numbers = system.numbers
     pairs = inputs["pairs"] if "pairs" in inputs else numbers.new_zeros((2, 0))
     shifts = inputs["shifts"] if "shifts" in inputs else numbers.new_zeros((0, 3))
-    own = inputs.get("owned"), layout, inputs.get("triplets"), halves, bonds, inputs.get("waves")
+    own = (
+        inputs.get("owned"),
+        layout,
+        inputs.get("triplets"),
+        halves,
+        bonds,
+        inputs.get("waves"),
+        inputs.get("couples"),
+    )
     return Graph(system, pairs, shifts, cutoff, *own)
 
 

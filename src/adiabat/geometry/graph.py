@@ -34,6 +34,8 @@ class Graph:
         halves: which pairs are one seen from either end, or None; made beforehand by `with_halves`.
         bonds: the short ones of the halves and their angles, or None; made beforehand by `with_bonds`.
         waves: plane waves with the cells' periods `[systems, waves, 3]`, or None; made beforehand by `with_waves`.
+        couples: `[2, couples]` or None; ordered pairs of different atoms of one system, whatever their distance and
+            without images, made beforehand by `with_couples`.
     """
 
     system: System
@@ -46,6 +48,7 @@ class Graph:
     halves: Halves | None = None
     bonds: Bonds | None = None
     waves: Tensor | None = None
+    couples: Tensor | None = None
 
     @property
     def centers(self) -> Tensor:
@@ -104,6 +107,10 @@ class Graph:
         """A copy with `waves` up to `reach` (Å⁻¹)."""
         return self if self.waves is not None else replace(self, waves=plane_waves(self.system, reach))
 
+    def with_couples(self) -> Graph:
+        """A copy with `couples`."""
+        return self if self.couples is not None else replace(self, couples=couples(self.system))
+
     def once(self, values: Tensor) -> Tensor:
         """Pairs' values that are the same both ways, once `[halves, ...]`; as they are without `halves`."""
         return values if self.halves is None else self.halves.once(values)
@@ -119,7 +126,8 @@ class Graph:
     def replace(self, **changes: Any) -> Graph:
         """A copy with some fields changed. With the pairs, what was derived from them goes."""
         if {"pairs", "shifts"} & changes.keys():
-            changes = {"layout": None, "triplets": None, "halves": None, "bonds": None, "waves": None} | changes
+            made = ("layout", "triplets", "halves", "bonds", "waves", "couples")
+            changes = dict.fromkeys(made) | changes
         return replace(self, **changes)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Graph:
@@ -169,6 +177,17 @@ class Graph:
             return self
         keep = self.vectors().detach().square().sum(dim=1) < cutoff**2
         return self.replace(pairs=self.pairs[:, keep], shifts=self.shifts[keep], cutoff=float(cutoff))
+
+
+def couples(system: System) -> Tensor:
+    """Ordered pairs of different atoms of one system `[2, couples]`, sorted by the first."""
+    counts = system.atom_counts
+    partners = counts[system.system]
+    first = torch.repeat_interleave(partners)
+    begins = (counts.cumsum(0) - counts)[system.system]  # first atom of the system that each atom is in
+    place = torch.arange(first.shape[0], device=first.device) - (partners.cumsum(0) - partners)[first]
+    second = begins[first] + place
+    return torch.stack([first, second])[:, first != second]
 
 
 def triplets(centers: Tensor, atoms: int) -> tuple[Tensor, Tensor]:

@@ -54,6 +54,30 @@ class XPLORCutoff(nn.Module):
         return (stop - square) ** 2 * (stop + 2 * square - 3 * start) / (stop - start) ** 3
 
 
+class BumpCutoff(nn.Module):
+    """exp(−r² / (r_c² − r²)) for r < r_c, smooth to all orders (SpookyNet, doi:10.1038/s41467-021-27504-0)."""
+
+    def __init__(self, cutoff: float):
+        super().__init__()
+        self.cutoff = cutoff
+
+    def forward(self, distances: Tensor) -> Tensor:
+        """`[...]` Å to `[...]`."""
+        inside = distances < self.cutoff
+        square = torch.where(inside, distances, torch.zeros_like(distances)).square()
+        values = torch.exp(-square / (self.cutoff**2 - square))
+        return torch.where(inside, values, torch.zeros_like(values))
+
+
+def smooth_step(distances: Tensor, start: float, stop: float) -> Tensor:
+    """1 up to `start`, 0 from `stop` (Å) on, between e^(−1/(1−x)) / (e^(−1/x) + e^(−1/(1−x))) (same paper)."""
+    x = (distances - start) / (stop - start)
+    inside = (x > 0.0) & (x < 1.0)
+    x = torch.where(inside, x, torch.full_like(x, 0.5))
+    values = torch.sigmoid(1.0 / x - 1.0 / (1.0 - x))
+    return torch.where(inside, values, (distances <= start).to(values.dtype))
+
+
 def polynomial_envelope(u: Tensor, power: int) -> Tensor:
     """The polynomial cutoff of a reduced distance u = r/r_c; r_c may differ from pair to pair."""
     p = float(power)

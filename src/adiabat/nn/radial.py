@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from adiabat.units import BOHR
+
 
 class GaussianBasis(nn.Module):
     """exp(−(r − μ_k)² / (2 w²)) with evenly spaced centers and the spacing as width (SchNet, doi:10.1063/1.5019779).
@@ -101,6 +103,39 @@ class ExpNormalBasis(nn.Module):
     def forward(self, distances: Tensor) -> Tensor:
         """`[...]` Å to `[..., count]`."""
         return torch.exp(-self.widths * (torch.exp(-self.alpha * distances[..., None]) - self.centers) ** 2)
+
+
+class ExponentialBernsteinBasis(nn.Module):
+    """e^(−γ r) times the Bernstein polynomials of e^(−γ r) (SpookyNet, doi:10.1038/s41467-021-27504-0, eq. 13).
+
+    C(n, k) x^(n−k) (1 − x)^k for k = 0..n, n = count − 1, with x = e^(−γ r); the weight e^(−γ r) before them is the
+    program's. γ is trained, as the inverse of softplus.
+
+    Args:
+        count: number of functions.
+        gamma: γ at first, Å⁻¹; the default is ½ per bohr.
+    """
+
+    logarithms: Tensor
+    powers: Tensor
+
+    def __init__(self, count: int, gamma: float = 0.5 / BOHR):
+        super().__init__()
+        n = count - 1
+        logarithms = [math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) for k in range(count)]
+        dtype = torch.get_default_dtype()
+        self.gamma = nn.Parameter(torch.tensor(gamma + math.log(-math.expm1(-gamma)), dtype=dtype))
+        self.register_buffer("logarithms", torch.tensor(logarithms, dtype=dtype))
+        self.register_buffer("powers", torch.arange(count, dtype=dtype), persistent=False)
+
+    def forward(self, distances: Tensor) -> Tensor:
+        """`[...]` Å to `[..., count]`."""
+        decay = -nn.functional.softplus(self.gamma) * distances[..., None]  # ln x
+        count = self.logarithms.shape[0]
+        # the logarithms keep large binomials and small powers apart from each other
+        return torch.exp(
+            self.logarithms + (count - self.powers) * decay + self.powers * torch.log(-torch.expm1(decay))
+        )
 
 
 class DampedBasis(nn.Module):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from adiabat.elements import COVALENT_RADII
 from adiabat.nn.constants import ConstantModule
@@ -29,7 +30,8 @@ class Rounding:
     screening: tuple[tuple[float, float], ...]
 
 
-MACE = Rounding(14.3996, 0.4543 * 0.529, 0.3, ((0.1818, 3.2), (0.5099, 0.9423), (0.2802, 0.4028), (0.02817, 0.2016)))
+UNIVERSAL = ((0.1818, 3.2), (0.5099, 0.9423), (0.2802, 0.4028), (0.02817, 0.2016))
+MACE = Rounding(14.3996, 0.4543 * 0.529, 0.3, UNIVERSAL)
 LAMMPS = Rounding(
     14.399645,
     0.46850,
@@ -67,3 +69,45 @@ class ZBLRepulsion(ConstantModule):
         energy = 0.5 * own.coulomb * zi * zj / distances * screening
         energy = energy * polynomial_envelope(distances / reach, self.power)
         return distances.new_zeros(numbers.shape[0]).index_add(0, centers, energy)
+
+
+class TrainedZBL(nn.Module):
+    """½ Σ_j k Z_i Z_j / r Σ_m c_m exp(−a_m (Z_i^p + Z_j^p) d r) f(r), with all constants but k trained.
+
+    At first it is the universal potential; the c_m are divided by their sum, so that close nuclei repel each other as
+    bare ones do (SpookyNet, doi:10.1038/s41467-021-27504-0). The parameters are the inverse of softplus.
+
+    Args:
+        coulomb: k, eV Å.
+        radius: bohr radius, Å.
+    """
+
+    def __init__(self, coulomb: float, radius: float):
+        super().__init__()
+        self.coulomb = coulomb
+        factors, rates = zip(*UNIVERSAL, strict=True)
+        self.scale = nn.Parameter(softplus_inverse(torch.tensor([1.0 / (0.8854 * radius)])))
+        self.power = nn.Parameter(softplus_inverse(torch.tensor([0.23])))
+        self.factors = nn.Parameter(softplus_inverse(torch.tensor(factors)))
+        self.rates = nn.Parameter(softplus_inverse(torch.tensor(rates)))
+
+    def forward(self, distances: Tensor, envelope: Tensor, charges: Tensor, pairs: Tensor) -> Tensor:
+        """Half the energy of each pair `[pairs]`, eV, which is its center's share.
+
+        Args:
+            distances: `[pairs]`, Å.
+            envelope: f, `[pairs]`.
+            charges: of the nuclei `[atoms]`, e.
+            pairs: `[2, pairs]`.
+        """
+        centers, neighbors = pairs
+        sizes = charges ** softplus(self.power)
+        reduced = distances * (sizes[centers] + sizes[neighbors]) * softplus(self.scale)
+        factors = softplus(self.factors)
+        screening = torch.exp(-reduced[:, None] * softplus(self.rates)) @ (factors / factors.sum())
+        return 0.5 * self.coulomb * charges[centers] * charges[neighbors] / distances * screening * envelope
+
+
+def softplus_inverse(values: Tensor) -> Tensor:
+    """x with softplus(x) = values, which are positive."""
+    return values + torch.log(-torch.expm1(-values))

@@ -6,6 +6,7 @@ potential of the weights, which is evaluated on the same structures; every numbe
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,9 @@ FLOOR = 1e-6
 ASYMMETRY = 1e-2
 """Part of a stress beyond which it is not compared: no energy that turning leaves as it is gives such a one."""
 SUPERCELL = "_from_supercell"
+_ION = re.compile(r"(?P<case>.+)@Q(?P<charge>[+-]\d+)S(?P<unpaired>\d+)")
+_PART = re.compile(r"energy_\w+_atomic")
+"""Terms that a kit has beside its atomic energies instead of in them."""
 # names of quantities in kits, ours first
 _NAMES = {
     "energy": ("energy",),
@@ -111,8 +115,9 @@ def parity(
         imported = read(kit)
     except AdiabatError as error:
         return ParityReport(kit.name, "off", tolerance, failures={"import": str(error)})
-    comparison = _Comparison(kit, imported, _structures(kit, structures))
-    comparison.run(kit.outputs(outputs))
+    given = kit.outputs(outputs)
+    comparison = _Comparison(kit, imported, _with_ions(_structures(kit, structures), given))
+    comparison.run(given)
     deviations = comparison.deviations()
     equal = bool(deviations) and not comparison.failures and all(d.relative <= tolerance for d in deviations)
     return ParityReport(
@@ -135,6 +140,17 @@ def _structures(kit: Kit, file: Path | None) -> dict[str, ase.Atoms]:
         return kit.structures(file)
     native = kit.path / "native.extxyz"  # structures that the published weights were made for
     return kit.structures() | (kit.structures(native) if native.exists() else {})
+
+
+def _with_ions(structures: dict[str, ase.Atoms], outputs: Iterable[str]) -> dict[str, ase.Atoms]:
+    """Structures with those that a kit names `<case>@Q<charge>S<unpaired electrons>`."""
+    made = dict(structures)
+    for name in {key.split("/")[0] for key in outputs}:
+        ion = _ION.fullmatch(name)
+        if ion is not None and ion["case"] in structures:
+            made[name] = atoms = structures[ion["case"]].copy()
+            atoms.info |= {"charge": float(ion["charge"]), "multiplicity": int(ion["unpaired"]) + 1}
+    return made
 
 
 class _Comparison:
@@ -177,6 +193,8 @@ class _Comparison:
                 self.skipped[f"{label}/{name}"] = "the program's is not symmetric: its energy changes with rotation"
             else:
                 wanted[own] = given[name]
+        if "atomic_energies" in wanted:
+            wanted["atomic_energies"] = wanted["atomic_energies"] + sum(given[n] for n in given if _PART.fullmatch(n))
         return wanted
 
     def _compare(self, label: str, case: str, variant: str, given: Mapping[str, np.ndarray]) -> None:

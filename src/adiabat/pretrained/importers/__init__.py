@@ -29,6 +29,7 @@ _MODULES = {
     "matgl-m3gnet": "matgl",
     "matgl-megnet": "matgl",
     "mattersim": "mattersim",
+    "spookynet": "spookynet",
     **dict.fromkeys(("dp-se-e2", "dp-se-e3", "dp-hybrid", "dp-fparam"), "deepmd"),
 }
 # kits whose names start like a supported one but which need a page that is not there yet
