@@ -2,15 +2,18 @@
 
 import json
 
+import h5py
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from adiabat.errors import CheckpointError
+from adiabat.errors import CapabilityError, CheckpointError
 from adiabat.evaluate import evaluate
 from adiabat.geometry import Graph, System
 from adiabat.pretrained.importers.deepmd import from_kit, read_deep_potential
 from adiabat.pretrained.kit import Kit
+from adiabat.pretrained.originals import import_original, read_original
 from adiabat.testing.parity import parity
 
 KITS = ["se-e2-a", "se-e2-a-twoside", "se-e2-r", "se-e3", "hybrid", "fparam-atomener"]
@@ -77,3 +80,123 @@ def test_statistics_that_differ_from_slot_to_slot_are_refused(shared):
     weights[name] = weights[name] + 0.1 * torch.arange(320)[:, None]
     with pytest.raises(CheckpointError, match="differs from slot to slot"):
         read_deep_potential(options, weights)
+
+
+def _layers(weights, start):
+    layers, depth = [], 0
+    while f"{start}{depth}.matrix" in weights:
+        own = {"w": "matrix", "b": "bias", "idt": "idt"}
+        values = {k: weights.get(f"{start}{depth}.{name}") for k, name in own.items()}
+        layers.append(
+            {"@class": "Layer", "@variables": {k: None if v is None else v.numpy() for k, v in values.items()}}
+        )
+        depth += 1
+    return {"layers": layers}
+
+
+def _descriptor_tree(options, weights, start):
+    if options["type"] == "hybrid":
+        parts = [_descriptor_tree(p, weights, f"{start}descrpt_list.{k}.") for k, p in enumerate(options["list"])]
+        return options | {"list": parts}
+    start += {"se_e2_a": "sea.", "se_e3": "seat."}.get(options["type"], "")
+    count = len(
+        {k.split("networks.")[1].split(".")[0] for k in weights if k.startswith(f"{start}filter_layers.networks")}
+    )
+    networks = [_layers(weights, f"{start}filter_layers.networks.{k}.layers.") for k in range(count)]
+    statistics = {"davg": weights[f"{start}mean"].numpy(), "dstd": weights[f"{start}stddev"].numpy()}
+    return options | {"embeddings": {"networks": networks}, "@variables": statistics}
+
+
+def _tree(options, weights):
+    """A model in the program's own form, as its documentation and source describe it."""
+    start = "atomic_model."
+    own = f"{start}fitting_net."
+    nets = [_layers(weights, f"{own}filter_layers.networks.{k}.layers.") for k in range(len(options["type_map"]))]
+    given = {k.removeprefix(own): v.numpy() for k, v in weights.items() if k.startswith(own) and "layers" not in k}
+    return options | {
+        "descriptor": _descriptor_tree(options["descriptor"], weights, f"{start}descriptor."),
+        "fitting": options["fitting"] | {"nets": {"networks": nets}, "@variables": given},
+        "@variables": {k: weights[start + k].numpy() for k in ("out_bias", "out_std")},
+    }
+
+
+def _energies(model, shared):
+    atoms = Kit(shared / "golden" / "dp-hybrid").structures()["water8_pbc"]
+    graph = Graph.build(System.from_ase(atoms), model.cutoff)
+    return evaluate(model, graph, ("atomic_energies",)).atomic_energies
+
+
+def _written(value, store):
+    """The tree with arrays replaced by what `store` makes of them."""
+    if isinstance(value, dict):
+        return {k: _written(v, store) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_written(v, store) for v in value]
+    return store(value) if isinstance(value, np.ndarray) else value
+
+
+@pytest.mark.parametrize("name", ["se-e2-a", "hybrid", "se-e3"])
+def test_files_in_the_programs_own_form(shared, tmp_path, name):
+    options, weights = _options_and_weights(shared, name)
+    wanted = _energies(read_deep_potential(options, weights), shared)
+    with h5py.File(tmp_path / "model.dp", "w") as file:
+        count = iter(range(10_000))
+        tree = _written(
+            _tree(options, weights), lambda x: file.create_dataset(f"variable_{next(count):04d}", data=x).name
+        )
+        file.attrs["json"] = json.dumps({"software": "deepmd-kit", "model": tree})
+    model = import_original(tmp_path / "model.dp").potentials[""]
+    assert torch.equal(_energies(model, shared), wanted)
+
+
+def test_yaml_in_the_programs_own_form(shared, tmp_path):
+    options, weights = _options_and_weights(shared, "se-e2-r")
+
+    def store(x):
+        return {"@class": "np.ndarray", "@is_variable": True, "dtype": x.dtype.name, "value": x.tolist()}
+
+    tree = _written(_tree(options, weights), store)
+    text = "software: deepmd-kit\nmodel: " + json.dumps(tree)
+    (tmp_path / "model.yaml").write_text(text)
+    model = import_original(tmp_path / "model.yaml").potentials[""]
+    assert torch.equal(_energies(model, shared), _energies(read_deep_potential(options, weights), shared))
+
+
+def test_checkpoints_leave_defaults_out(shared, tmp_path):
+    """As the program's trainer writes them: a state with the options of the input inside."""
+    options, weights = _options_and_weights(shared, "se-e2-a")
+    given = json.loads((shared / "golden" / "dp-se-e2-a" / "meta.json").read_text())["config"]
+    state = {f"model.Default.{k}": v for k, v in weights.items()} | {"_extra_state": {"model_params": given}}
+    torch.save({"model": state}, tmp_path / "model.pt")
+    model = import_original(tmp_path / "model.pt").potentials[""]
+    assert torch.equal(_energies(model, shared), _energies(read_deep_potential(options, weights), shared))
+    state["_extra_state"] = {"model_params": {"model_dict": {"one": given, "two": given}}}
+    torch.save({"model": state}, tmp_path / "two.pt")
+    with pytest.raises(CheckpointError, match="several models"):
+        import_original(tmp_path / "two.pt")
+
+
+def test_frozen_models_are_recognized_without_running_them(shared):
+    path = shared / "weights" / "dpa2" / "frozen_model.pth"
+    kit = read_original(path)
+    assert kit.name == "dp-dpa2-original"
+    assert kit.meta["resolved_hyperparameters"]["type_map"] == ["O", "H"]
+    assert kit.weights()["atomic_model.out_bias"].shape == (1, 2, 1)
+    with pytest.raises(CapabilityError, match="no page for yet"):
+        import_original(path)
+
+
+def test_paddle_programs_hold_no_parameters(shared):
+    with pytest.raises(CheckpointError, match="Paddle model, whose parameters lie in another file"):
+        import_original(shared / "weights" / "deepmd" / "deeppot_sea.json")
+
+
+def test_damaged_files_are_refused(tmp_path):
+    with h5py.File(tmp_path / "no_model.dp", "w") as file:
+        file.attrs["json"] = "{}"
+    with h5py.File(tmp_path / "no_json.dp", "w") as file:
+        file.attrs["json"] = "{"
+    (tmp_path / "model.yaml").write_text("software: deepmd-kit\nmodel: !!python/object/apply:os.system [exit]\n")
+    for name, message in (("no_model.dp", "no model in it"), ("no_json.dp", "layout"), ("model.yaml", "layout")):
+        with pytest.raises(CheckpointError, match=message):
+            import_original(tmp_path / name)

@@ -1,0 +1,211 @@
+"""DeePMD-kit (doi:10.1063/5.0155600): frozen models (`.pth`), checkpoints (`.pt`) and its own form (`.dp`, `.yaml`).
+
+The first two are torch files with a state and a description that leaves defaults out, the others a tree in JSON (in
+an attribute of an HDF5 file, which holds the arrays) or YAML that leaves nothing out. Programs of its Paddle backend
+in JSON hold no parameters and are refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+import yaml
+from torch import Tensor
+
+from adiabat.errors import CheckpointError
+from adiabat.pretrained.kit import Kit
+from adiabat.pretrained.originals.inert import Inert, tensors
+from adiabat.pretrained.originals.source import Source
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_YAML = (".yaml", ".yml")
+_KINDS = {"se_a": "se_e2_a", "se_r": "se_e2_r", "se_t": "se_e3", "se_at": "se_e3", "se_e3": "se_e3"}
+_BLOCKS = {"se_e2_a": "sea.", "se_e3": "seat."}  # as the importer expects them
+# what the program takes where a description leaves something out
+_DESCRIPTOR = {
+    "rcut": 6.0,
+    "rcut_smth": 0.5,
+    "neuron": [10, 20, 40],
+    "axis_neuron": 4,
+    "activation_function": "tanh",
+    "resnet_dt": False,
+    "type_one_side": False,
+    "set_davg_zero": False,
+    "exclude_types": [],
+    "env_protection": 0.0,
+}
+_FITTING = {
+    "type": "ener",
+    "neuron": [120, 120, 120],
+    "activation_function": "tanh",
+    "resnet_dt": True,
+    "numb_fparam": 0,
+    "numb_aparam": 0,
+    "dim_case_embd": 0,
+    "mixed_types": False,
+    "exclude_types": [],
+}
+
+
+def recognize(source: Source) -> bool:
+    """A torch file with classes or options of DeePMD-kit, its own form, or a program of its Paddle backend."""
+    if source.kind == "torchscript":
+        return ".deepmd." in f".{source.class_module}."
+    if source.kind in ("torch", "legacy torch"):
+        return isinstance(_extra(source.content), dict)
+    if source.kind == "binary":
+        return _is_hdf5(source)
+    if source.kind == "text" and source.path.suffix in _YAML:
+        return "\nsoftware: deepmd-kit" in f"\n{source.text}"
+    return source.kind == "json" and _is_paddle(source.content)
+
+
+def read(source: Source) -> Kit:
+    """The model's own description, with defaults filled in, and its weights by the names of the PyTorch backend.
+
+    Raises:
+        CheckpointError: there are no parameters in the file, or several models.
+    """
+    if source.kind == "json":
+        raise CheckpointError(
+            f"{source.path} is the program of a Paddle model, whose parameters lie in another file: convert the model"
+            " with `dp convert-backend` to .pth or .dp, which are read."
+        )
+    try:
+        if source.kind in ("binary", "text"):
+            tree = _tree(source)
+            options, weights = tree, dict(_of_tree(tree))
+        else:
+            options, weights = _of_torch(source)
+    except (KeyError, TypeError, ValueError, AttributeError, OSError, RecursionError, yaml.YAMLError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{source.path} has another layout than DeePMD-kit 3 writes: {error!r}.") from None
+    if "descriptor" not in options:
+        raise CheckpointError(f"{source.path} describes no model with one descriptor: a single potential is read.")
+    own = str(options["descriptor"].get("type"))
+    kind = _KINDS.get(own, own)
+    task = str(options.get("fitting", {}).get("type", "ener"))
+    name = "dp-" + (kind if task == "ener" else task).replace("_", "-")
+    return Kit.of(f"{name}-original", {"resolved_hyperparameters": options}, weights, path=source.path)
+
+
+def _extra(content: Any) -> Any:
+    """The options in the state of a checkpoint, or None."""
+    state = content.get("model", content) if isinstance(content, dict) else None
+    extra = state.get("_extra_state") if isinstance(state, dict) else None
+    return extra.get("model_params") if isinstance(extra, dict) else None
+
+
+def _is_paddle(content: Any) -> bool:
+    code = content.get("base_code") if isinstance(content, dict) else None
+    return isinstance(code, dict) and code.get("magic") == "pir"
+
+
+def _is_hdf5(source: Source) -> bool:
+    with source.path.open("rb") as file:
+        if file.read(len(_HDF5)) != _HDF5:
+            return False
+    with h5py.File(source.path) as file:
+        return isinstance(file.attrs.get("json"), str)
+
+
+def _of_torch(source: Source) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Options and weights of a frozen model or a checkpoint."""
+    if source.kind == "torchscript":
+        assert isinstance(source.content, Inert)
+        script = source.content.get("model_def_script")
+        given = json.loads(script) if isinstance(script, str) else {}
+        weights = tensors(source.content)
+    else:
+        given = _extra(source.content)
+        start = "model.Default."
+        state = source.content.get("model", source.content)
+        weights = {k.removeprefix(start): v for k, v in state.items() if isinstance(v, Tensor)}
+    if not isinstance(given, dict) or "model_dict" in given:
+        raise CheckpointError(f"{source.path} holds several models or none: give a frozen one (`dp freeze --head`).")
+    return _filled(given), weights
+
+
+def _filled(given: Mapping[str, Any]) -> dict[str, Any]:
+    """A description with the program's defaults, in the form of its serialized models."""
+    fitting = _FITTING | given.get("fitting_net", {})
+    fitting["atom_ener"] = fitting.get("atom_ener") or None
+    return {
+        "type_map": given["type_map"],
+        "type": "zbl" if given.get("use_srtab") else given.get("type", "standard"),
+        "atom_exclude_types": given.get("atom_exclude_types", []),
+        "pair_exclude_types": given.get("pair_exclude_types", []),
+        "descriptor": _filled_descriptor(given.get("descriptor", {})),
+        "fitting": fitting,
+    }
+
+
+def _filled_descriptor(given: Mapping[str, Any]) -> dict[str, Any]:
+    if given.get("type") == "hybrid":
+        return {"type": "hybrid", "list": [_filled_descriptor(part) for part in given["list"]]}
+    return _DESCRIPTOR | dict(given)
+
+
+def _tree(source: Source) -> dict[str, Any]:
+    """The model in the program's own form, with arrays in their places."""
+    if source.kind == "text":
+        content = yaml.load(source.text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        arrays: Mapping[str, Any] = {}
+    else:
+        with h5py.File(source.path) as file:
+            content = json.loads(str(file.attrs["json"]))
+            arrays = {f"/{name}": item[()] for name, item in file.items() if isinstance(item, h5py.Dataset)}
+    if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
+        raise CheckpointError(f"{source.path} has no model in it: was it written by DeePMD-kit 3?")
+    return _placed(content["model"], arrays, False)
+
+
+def _placed(value: Any, arrays: Mapping[str, Any], inside: bool) -> Any:
+    """Replaces names of arrays (inside of variables), and arrays written as lists, by tensors."""
+    if isinstance(value, dict):
+        if value.get("@is_variable"):
+            return torch.as_tensor(np.asarray(value["value"], dtype=value["dtype"]))
+        return {k: _placed(v, arrays, inside or k == "@variables") for k, v in value.items()}
+    if isinstance(value, list):
+        return [_placed(v, arrays, inside) for v in value]
+    if inside and isinstance(value, str) and value in arrays:
+        return torch.as_tensor(arrays[value])
+    return value
+
+
+def _of_tree(model: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    """The tree's arrays by the names of the PyTorch backend."""
+    start = "atomic_model."
+    yield from _named(model, start, {"out_bias": "out_bias", "out_std": "out_std"})
+    yield from _of_descriptor(model.get("descriptor", {}), f"{start}descriptor.")
+    fitting, own = model.get("fitting", {}), f"{start}fitting_net."
+    yield from _named(fitting, own, {name: name for name in fitting.get("@variables", {})})
+    yield from _of_networks(fitting.get("nets", {}), f"{own}filter_layers.networks.")
+
+
+def _of_descriptor(tree: Mapping[str, Any], start: str) -> Iterator[tuple[str, Tensor]]:
+    for place, part in enumerate(tree.get("list", ())):
+        yield from _of_descriptor(part, f"{start}descrpt_list.{place}.")
+    own = str(tree.get("type"))
+    start += _BLOCKS.get(_KINDS.get(own, own), "")
+    yield from _named(tree, start, {"davg": "mean", "dstd": "stddev"})
+    yield from _of_networks(tree.get("embeddings", {}), f"{start}filter_layers.networks.")
+
+
+def _of_networks(tree: Mapping[str, Any], start: str) -> Iterator[tuple[str, Tensor]]:
+    for place, network in enumerate(tree.get("networks", ())):
+        for depth, layer in enumerate((network or {}).get("layers", ())):
+            yield from _named(layer, f"{start}{place}.layers.{depth}.", {"w": "matrix", "b": "bias", "idt": "idt"})
+
+
+def _named(tree: Mapping[str, Any], start: str, names: Mapping[str, str]) -> Iterator[tuple[str, Tensor]]:
+    for theirs, name in names.items():
+        value = tree.get("@variables", {}).get(theirs)
+        if isinstance(value, Tensor):
+            yield start + name, value
