@@ -68,8 +68,9 @@ NO_PERIODIC_FORM = "without lr_cutoff the program's charges and dispersion have 
 
 
 def from_kit(kit: Kit) -> Imported:
-    """The kit's model for all elements up to radon; its energies are in eV."""
-    model = read_spookynet(kit.meta["hyperparameters"], _tables(kit) | kit.weights())
+    """The kit's model, in eV, for the elements that it names or for all up to radon."""
+    elements = sorted(kit.meta.get("elements", range(1, LAST + 1)))
+    model = read_spookynet(kit.meta["hyperparameters"], _tables(kit) | kit.weights(), elements)
 
     def differs(atoms: ase.Atoms) -> str:
         return NO_PERIODIC_FORM if model.everywhere and atoms.pbc.any() else ""

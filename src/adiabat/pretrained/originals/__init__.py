@@ -31,6 +31,7 @@ _PROGRAMS: tuple[str, ...] = (
     "chgnet",
     "sevenn",
     "mattersim",
+    "spookynet",
     "deepmd",
 )
 
