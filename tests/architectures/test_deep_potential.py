@@ -8,6 +8,7 @@ from adiabat.architectures.local.deep_potential import DeepPotential, DeepPotent
 from adiabat.errors import ConfigError
 from adiabat.evaluate import evaluate
 from adiabat.geometry import Graph, System
+from adiabat.nn.switched_repulsion import SwitchedRepulsion
 from adiabat.testing.battery import run_battery
 from adiabat.testing.structures import structures
 
@@ -15,6 +16,7 @@ ELEMENTS = [1, 6, 8]
 TWO = {"kind": "se_e2_a", "cutoff": 4.0, "onset": 1.0, "embedding": [4, 8], "axis": 3}
 DISTANCES = {"kind": "se_e2_r", "cutoff": 4.0, "onset": 1.0, "embedding": [4, 8]}
 ANGLES = {"kind": "se_e3", "cutoff": 3.0, "onset": 1.0, "embedding": [4, 8]}
+TYPED = {"kind": "se_atten", "cutoff": 4.0, "onset": 1.0, "embedding": [4, 8], "axis": 3, "types": 3}
 HYBRID = {"kind": "hybrid", "parts": [TWO, DISTANCES | {"cutoff": 3.5}, ANGLES]}
 
 
@@ -43,7 +45,9 @@ def test_battery(shared):
 
 
 @pytest.mark.parametrize(
-    "descriptor", [TWO | {"one_side": True, "steps": True}, DISTANCES, HYBRID], ids=["one-sided", "se_e2_r", "hybrid"]
+    "descriptor",
+    [TWO | {"one_side": True, "steps": True}, DISTANCES, TYPED, HYBRID],
+    ids=["one-sided", "se_e2_r", "se_atten", "hybrid"],
 )
 def test_battery_of_the_other_descriptors(descriptor):
     report = run_battery(_model(descriptor), skip=("NVE", "FIT", "RT"))
@@ -142,3 +146,21 @@ def test_options_that_do_not_fit(descriptor, message):
 def test_silent_must_be_an_element_of_the_model():
     with pytest.raises(ConfigError, match="silent names Cu"):
         _model(TWO, silent=["Cu"])
+
+
+def test_close_pairs_get_their_energy_from_the_table():
+    short = {"inner": 0.5, "outer": 1.5}
+    model, plain = (
+        _model(TYPED, networks="shared", **more) for more in ({"short_range": short}, {"short_range": None})
+    )
+    report = run_battery(model, skip=("NVE", "FIT", "RT"))
+    assert report.passed, report.text()
+    repulsion = SwitchedRepulsion(model.elements, 1.0, 3.0)
+    for distance in (0.3, 0.45):
+        system = System.from_arrays([[0, 0, 0], [0, 0, distance]], [6, 8])
+        pair = 2.0 * float(repulsion(torch.tensor([distance]), torch.tensor([5]))[0])
+        assert _energy(model, system) == pytest.approx(pair, rel=1e-5)
+    apart = System.from_arrays([[0, 0, 0], [0, 0, 1.6]], [6, 8])
+    assert _energy(model, apart) == pytest.approx(_energy(plain, apart), rel=1e-12)
+    with pytest.raises(ConfigError, match="short_range needs inner"):
+        _model(TYPED, short_range={"inner": 2.0, "outer": 1.5})

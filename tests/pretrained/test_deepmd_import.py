@@ -16,7 +16,7 @@ from adiabat.pretrained.kit import Kit
 from adiabat.pretrained.originals import import_original, read_original
 from adiabat.testing.parity import parity
 
-KITS = ["se-e2-a", "se-e2-a-twoside", "se-e2-r", "se-e3", "hybrid", "fparam-atomener"]
+KITS = ["se-e2-a", "se-e2-a-twoside", "se-e2-r", "se-e3", "hybrid", "fparam-atomener", "se-e2-a-zbltab"]
 
 
 def _options_and_weights(shared, name):
@@ -48,7 +48,7 @@ def test_parameters_matter(shared):
     assert imported.inputs is not None
     energies = []
     for case in ("ethanol", "acetamide"):
-        imported.inputs(model, {name: outputs[f"{case}/{name}"] for name in ("fparam", "aparam")})
+        imported.inputs(model, atoms, {name: outputs[f"{case}/{name}"] for name in ("fparam", "aparam")})
         energies.append(float(evaluate(model, graph, ("energy",)).energy))
     assert energies[0] == pytest.approx(float(outputs["ethanol/energy"][0]), rel=1e-12)
     assert energies[1] != pytest.approx(energies[0], rel=1e-6)
@@ -57,9 +57,9 @@ def test_parameters_matter(shared):
 @pytest.mark.parametrize(
     ("part", "changes", "message"),
     [
-        (None, {"type": "zbl"}, "type is 'zbl'"),
+        (None, {"type": "linear"}, "type is 'linear'"),
         ("fitting", {"type": "dipole"}, "type is 'dipole'"),
-        ("fitting", {"mixed_types": True}, "mixed_types is True"),
+        ("fitting", {"dim_case_embd": 2}, "dim_case_embd is 2"),
         ("fitting", {"atom_ener": [None] + [0.1] * 7}, "atom_ener"),
         ("descriptor", {"type": "dpa3"}, "a descriptor 'dpa3', which has no page"),
         ("descriptor", {"env_protection": 0.01}, "env_protection is 0.01"),

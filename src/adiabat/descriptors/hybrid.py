@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from adiabat.descriptors.base import Descriptor
 from adiabat.descriptors.embedded import EmbeddedDescriptor
+from adiabat.descriptors.se_atten import SeAtten, SeAttenSettings
 from adiabat.descriptors.se_e2_a import SeE2A, SeE2ASettings
 from adiabat.descriptors.se_e2_r import SeE2R, SeE2RSettings
 from adiabat.descriptors.se_e3 import SeE3, SeE3Settings
@@ -18,7 +19,7 @@ from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
 from adiabat.settings import Settings
 
-Part = Annotated[SeE2ASettings | SeE2RSettings | SeE3Settings, Field(discriminator="kind")]
+Part = Annotated[SeE2ASettings | SeE2RSettings | SeE3Settings | SeAttenSettings, Field(discriminator="kind")]
 
 
 class HybridSettings(Settings):
@@ -30,7 +31,9 @@ class HybridSettings(Settings):
     """Descriptors whose features stand one after the other."""
 
 
-Choice = Annotated[SeE2ASettings | SeE2RSettings | SeE3Settings | HybridSettings, Field(discriminator="kind")]
+Choice = Annotated[
+    SeE2ASettings | SeE2RSettings | SeE3Settings | SeAttenSettings | HybridSettings, Field(discriminator="kind")
+]
 
 
 class Hybrid(Descriptor):
@@ -72,6 +75,8 @@ class Hybrid(Descriptor):
 def _made(options: Part, elements: Sequence[int]) -> EmbeddedDescriptor:
     if isinstance(options, SeE2ASettings):
         return SeE2A(options, elements)
+    if isinstance(options, SeAttenSettings):
+        return SeAtten(options, elements)
     return SeE2R(options, elements) if isinstance(options, SeE2RSettings) else SeE3(options, elements)
 
 

@@ -123,7 +123,7 @@ class Imported:
             (kit positions are always Å).
         offset: True if the kit's atomic energies leave out the per-element reference energies.
         per_atom: True if the kit's energies, and with them their derivatives, are divided by the number of atoms.
-        inputs: hands a potential what the program was given beside a structure, by its names in the kit's outputs.
+        inputs: hands a potential what the program was given for a structure, by its names in the kit's outputs.
         differs: why the program's numbers for a structure are not those of the model as such, "" where they are.
     """
 
@@ -132,7 +132,7 @@ class Imported:
     length_unit: str = "Å"
     offset: bool = False
     per_atom: bool = False
-    inputs: Callable[[Potential, Mapping[str, np.ndarray]], None] | None = None
+    inputs: Callable[[Potential, ase.Atoms, Mapping[str, np.ndarray]], None] | None = None
     differs: Callable[[ase.Atoms], str] | None = None
 
 

@@ -203,7 +203,7 @@ class _Comparison:
             self.skipped[label] = reason
             return
         if self.imported.inputs is not None:
-            self.imported.inputs(potential, given)
+            self.imported.inputs(potential, atoms, given)
         wanted = self._comparable(label, given)
         if "virial" in wanted and not atoms.pbc.any():
             self.skipped[f"{label}/virial"] = "not compared without periodicity"

@@ -1,7 +1,8 @@
 """Deep Potential: networks of each element on smooth descriptors whose embedding is trained too.
 
 L. Zhang et al., Phys. Rev. Lett. 120, 143001 (2018), doi:10.1103/PhysRevLett.120.143001; smooth descriptors
-(DeepPot-SE): L. Zhang et al., arXiv:1805.09003. Program whose numbers it gives: DeePMD-kit, doi:10.1063/5.0155600.
+(DeepPot-SE): L. Zhang et al., arXiv:1805.09003; tables for close pairs: H. Wang et al.,
+arXiv:1904.00360. Program whose numbers it gives: DeePMD-kit, doi:10.1063/5.0155600.
 
 | paper | here | shape, unit |
 |---|---|---|
@@ -10,6 +11,7 @@ L. Zhang et al., Phys. Rev. Lett. 120, 143001 (2018), doi:10.1103/PhysRevLett.12
 | G(s(r_ij)) | `TwoBodyDescriptor.embedded` | [pairs, M], 1 |
 | D_i | `self.descriptor(graph)` | [atoms, size], 1 |
 | N_{α_i}(D_i), the fitting network | `self.networks` | [atoms, 1], eV |
+| w_i, weight of the table (2019) | `nearness` | [atoms], 1 |
 
 Departures from the paper: descriptor and fitting network are two choices; an empty slot counts as a neighbor at the
 cutoff and slots are never full, where the program drops the farthest neighbors; slots, mean and deviation come from
@@ -23,7 +25,7 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from adiabat.descriptors.base import element_index
 from adiabat.descriptors.hybrid import Choice, embedded_descriptor
@@ -32,7 +34,26 @@ from adiabat.elements import number
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
 from adiabat.nn.grouped_networks import GroupedNetworks
+from adiabat.nn.pair_table import PairTable, nearness
 from adiabat.potential import ArchitectureConfig, AtomicPotential
+from adiabat.settings import Settings
+
+
+class ShortRange(Settings):
+    """Energies of close pairs from a table that takes over from the networks."""
+
+    inner: float = Field(default=0.8, ge=0.0)
+    """Distance below which an atom's energy is the table's alone, Å."""
+    outer: float = Field(default=1.6, gt=0.0)
+    """Distance above which it is the network's alone, Å."""
+    length: float = Field(default=0.1, gt=0.0)
+    """How sharply the nearest neighbor decides (smin_alpha), Å."""
+    start: float = Field(default=0.02, gt=0.0)
+    """First knot of the table, Å."""
+    step: float = Field(default=0.02, gt=0.0)
+    """Distance of its knots, Å."""
+    intervals: int = Field(default=300, ge=1)
+    """Number of its intervals."""
 
 
 class DeepPotentialConfig(ArchitectureConfig):
@@ -41,13 +62,15 @@ class DeepPotentialConfig(ArchitectureConfig):
     method: Literal["deep_potential"] = "deep_potential"
     """Name of the architecture."""
     descriptor: Choice = SeE2ASettings()
-    """The descriptor and its options: `kind` is se_e2_a, se_e2_r, se_e3 or hybrid."""
+    """The descriptor and its options: `kind` is se_e2_a, se_e2_r, se_e3, se_atten or hybrid."""
     hidden: tuple[int, ...] = Field(default=(240, 240, 240), min_length=1)
     """Widths of the fitting networks' layers."""
     activation: str = "tanh"
     """Activation function of the fitting networks."""
     steps: bool = True
     """Whether layers that add their input have trained factors (resnet_dt)."""
+    networks: Literal["element", "shared"] = "element"
+    """One fitting network for each element, or one for all, with a descriptor that tells elements apart."""
     frame_parameters: int = Field(default=0, ge=0)
     """Numbers of a frame, such as a temperature of the electrons, that all its atoms' networks read."""
     atom_parameters: int = Field(default=0, ge=0)
@@ -56,6 +79,8 @@ class DeepPotentialConfig(ArchitectureConfig):
     """Elements whose atoms have no energy of their own."""
     vacuum: bool = False
     """Whether a network's output at features of 0 is subtracted, so that only what surroundings add is learned."""
+    short_range: ShortRange | None = None
+    """A table for close pairs, at first the universal nuclear repulsion; null for none."""
 
 
 class DeepPotential(AtomicPotential):
@@ -74,7 +99,18 @@ class DeepPotential(AtomicPotential):
         self.descriptor, self.vacuum = descriptor, config.vacuum
         more = config.frame_parameters + config.atom_parameters
         widths = (descriptor.size + more, *config.hidden)
-        self.networks = GroupedNetworks(len(elements), widths, config.activation, config.steps, outputs=1)
+        self.shared = config.networks == "shared"
+        count = 1 if self.shared else len(elements)
+        self.networks = GroupedNetworks(count, widths, config.activation, config.steps, outputs=1)
+        self.short_range = config.short_range
+        if config.short_range is not None:
+            short = config.short_range
+            if not short.inner < short.outer <= self.cutoff:
+                raise ConfigError(
+                    f"short_range needs inner {short.inner} < outer {short.outer} ≤ {self.cutoff} Å, the cutoff."
+                )
+            self.table = PairTable(elements, self.cutoff, short.start, short.step, short.intervals)
+            self.shift = nn.Parameter(torch.zeros(len(elements)))  # of the networks against the table
         silent = {number(name) for name in config.silent}
         if silent - set(elements):
             raise ConfigError(f"silent names {', '.join(config.silent)}, and not all are elements of the model.")
@@ -123,12 +159,24 @@ class DeepPotential(AtomicPotential):
             given = self.given if self.of_atoms is None else self.of_atoms
             parameters = (given - self.parameters_mean) * self.parameters_factor
             features = torch.cat((features, parameters.expand(numbers.shape[0], -1)), dim=1)
-        energies = self.networks(features, element)[:, 0]
+        network = torch.zeros_like(element) if self.shared else element
+        energies = self.networks(features, network)[:, 0]
         if self.vacuum:
             size = self.descriptor.size
             nothing = torch.cat((torch.zeros_like(features[:, :size]), features[:, size:]), dim=1)
-            energies = energies - self.networks(nothing, element)[:, 0]
+            energies = energies - self.networks(nothing, network)[:, 0]
+        if self.short_range is not None:
+            energies = self.mixed(graph, energies + self.shift.index_select(0, element), self.short_range)
         return energies * self.speaks.index_select(0, element)
+
+    def mixed(self, graph: Graph, energies: Tensor, options: ShortRange) -> Tensor:
+        """Energies of atoms with the table's where neighbors are close `[atoms]`, eV (arXiv:1904.00360)."""
+        element, distances = self.element[graph.system.numbers], graph.vectors().norm(dim=1)
+        kinds = graph.of_centers(element) * len(self.elements) + graph.of_neighbors(element)
+        table = graph.sum_over_neighbors(self.table(distances, kinds))
+        radii = (options.inner, options.outer, options.length)
+        weight = nearness(distances, graph.centers, graph.system.atoms, *radii)
+        return weight * table + (1.0 - weight) * energies
 
     def adapt(self, graphs: Sequence[Graph]) -> None:
         """Sets the descriptor's slots, mean and deviation from the training graphs."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from adiabat.architectures.local.deep_potential import DeepPotential, DeepPotentialConfig
 from adiabat.descriptors.embedded import EmbeddedDescriptor
 from adiabat.descriptors.hybrid import Hybrid
+from adiabat.descriptors.se_atten import SeAtten
 from adiabat.descriptors.se_e2_a import TwoBodyDescriptor
 from adiabat.descriptors.se_e3 import SeE3
 from adiabat.elements import number, symbol
@@ -24,9 +25,15 @@ from adiabat.pretrained.kit import Imported, Kit
 
 # what the program calls a descriptor and what it is here
 _KINDS = {name: kind for kind, names in {
-    "se_e2_a": ("se_e2_a", "se_a"), "se_e2_r": ("se_e2_r", "se_r"), "se_e3": ("se_e3", "se_t")
+    "se_e2_a": ("se_e2_a", "se_a"), "se_e2_r": ("se_e2_r", "se_r"), "se_e3": ("se_e3", "se_t"),
+    "se_atten": ("se_atten", "dpa1"),
 }.items() for name in names}  # fmt: skip
-_BLOCKS = {"se_e2_a": "sea.", "se_e2_r": "", "se_e3": "seat."}  # where the program keeps a descriptor's parameters
+_BLOCKS = {
+    "se_e2_a": "sea.",
+    "se_e2_r": "",
+    "se_e3": "seat.",
+    "se_atten": "se_atten.",
+}  # where the program keeps a descriptor's parameters
 
 
 def from_kit(kit: Kit) -> Imported:
@@ -45,11 +52,21 @@ def read_deep_potential(options: Mapping[str, Any], weights: Mapping[str, Tensor
     Raises:
         CheckpointError: an option that the page does not have; a parameter is missing or has another shape.
     """
+    if options["type"] == "zbl":
+        return _read_mixed(options, weights)
+    return _read_standard(options, weights, "atomic_model.")
+
+
+def _read_standard(
+    options: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    start: str,
+    short_range: Mapping[str, Any] | None = None,
+) -> Referenced:
     order: list[str] = list(options["type_map"])
     fitting = options["fitting"]
     _known(options, "type", "standard")
     _known(fitting, "type", "ener")
-    _known(fitting, "mixed_types", False)
     _known(fitting, "dim_case_embd", 0)
     silent: set[str] = {order[k] for k in (*options["atom_exclude_types"], *fitting["exclude_types"])}
     vacuum = fitting["atom_ener"] is not None
@@ -65,15 +82,16 @@ def read_deep_potential(options: Mapping[str, Any], weights: Mapping[str, Tensor
             "atom_parameters": fitting["numb_aparam"],
             "silent": sorted(silent),
             "vacuum": vacuum,
+            "networks": "shared" if fitting["mixed_types"] else "element",
+            "short_range": short_range,
         }
     )
     model = DeepPotential(config, [number(name) for name in order]).double()
     reader = _Reader(weights, [order.index(symbol(z)) for z in model.elements])
-    start = "atomic_model."
     with torch.no_grad():
         reader.descriptor(model.descriptor, f"{start}descriptor.")
         own = f"{start}fitting_net."
-        reader.networks(model.networks, f"{own}filter_layers.networks.", reader.order)
+        reader.networks(model.networks, f"{own}filter_layers.networks.", [0] if model.shared else reader.order)
         for kind in ("fparam", "aparam"):
             if fitting[f"numb_{kind}"]:
                 place = (
@@ -84,6 +102,29 @@ def read_deep_potential(options: Mapping[str, Any], weights: Mapping[str, Tensor
     energies = (reader(f"{own}bias_atom_e") + reader(f"{start}out_bias")[0])[:, 0].tolist()
     named = zip(order, energies, strict=True)
     return Referenced(model, {number(name): energy for name, energy in named if name not in silent})
+
+
+def _read_mixed(options: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Referenced:
+    """A model whose energies of close pairs come from a table."""
+    standard, tabulated = options["models"]
+    _known(tabulated, "type", "pairtab")
+    table, order = tabulated["tab"], options["type_map"]
+    _known(tabulated, "rcut", standard["descriptor"]["rcut"])
+    radii = {"inner": options["sw_rmin"], "outer": options["sw_rmax"], "length": options["smin_alpha"]}
+    knots = {"start": table["rmin"], "step": table["hh"], "intervals": table["nspline"]}
+    found = _read_standard(standard, weights, "atomic_model.models.0.", radii | knots)
+    model, reader = found.model, _Reader(weights, [order.index(symbol(z)) for z in found.elements])
+    assert isinstance(model, DeepPotential)
+    places, start = torch.tensor(reader.order), "atomic_model."
+    rows = reader(f"{start}models.1.tab_data")[places][:, places]
+    model.table.set_constant("coefficients", rows.flatten(0, 1).numpy())
+    # the energies of elements of both parts differ: what they share is the model's, the rest its networks'
+    both = (reader(f"{start}out_bias") + reader(f"{start}models.1.out_bias"))[0, places, 0]
+    own = reader(f"{start}models.1.out_bias")[0, places, 0]
+    numbers = torch.tensor(found.elements)
+    with torch.no_grad():
+        model.shift.copy_(found.reference[numbers] - own)
+    return Referenced(model, dict(zip(found.elements, both.tolist(), strict=True)))
 
 
 def _known(options: Mapping[str, Any], name: str, wanted: Any) -> None:
@@ -108,12 +149,14 @@ def _descriptor(
         "kind": kind,
         "cutoff": options["rcut"],
         "onset": options["rcut_smth"],
-        "neighbors": dict(zip(order, options["sel"], strict=True)),
         "embedding": options["neuron"],
         "activation": options["activation_function"],
         "steps": options["resnet_dt"],
         "centered": not options["set_davg_zero"],
     }
+    if kind == "se_atten":
+        return found | _without_attention(options, excluded)
+    found["neighbors"] = dict(zip(order, options["sel"], strict=True))
     if kind == "se_e3":
         if excluded or options["exclude_types"]:
             raise CheckpointError("se_e3 with excluded pairs of elements has no page.")
@@ -122,6 +165,16 @@ def _descriptor(
     found |= {name: [[order[k] for k in pair] for pair in given] for name, given in pairs.items()}
     found["one_side"] = options["type_one_side"]
     return found | ({"axis": options["axis_neuron"]} if kind == "se_e2_a" else {})
+
+
+def _without_attention(options: Mapping[str, Any], excluded: Sequence[Sequence[int]]) -> dict[str, Any]:
+    wanted = {"attn_layer": 0, "tebd_input_mode": "concat", "type_one_side": False, "exclude_types": []}
+    wanted |= {"concat_output_tebd": True, "use_econf_tebd": False, "use_tebd_bias": False}
+    for name, value in wanted.items():
+        _known(options, name, value)
+    if excluded:
+        raise CheckpointError("se_atten with excluded pairs of elements has no page.")
+    return {"axis": options["axis_neuron"], "types": options["tebd_dim"], "centered": False}
 
 
 class _Reader:
@@ -148,6 +201,10 @@ class _Reader:
             raise CheckpointError(
                 f"'{start}mean' differs from slot to slot, which no data give: is the file damaged?"
             )
+        if isinstance(descriptor, SeAtten):
+            layer = start.removesuffix("se_atten.") + "type_embedding.embedding.embedding_net.layers.0.matrix"
+            descriptor.types.copy_(self(layer)[self.order])
+            descriptor.slots.zero_()[0] = mean.shape[1]  # of all elements together
         own.mean.copy_(mean[:, 0, 0])
         own.deviation[:, 0] = deviation[:, 0, 0]
         own.deviation[:, 1] = deviation[:, 0, -1]
@@ -156,6 +213,8 @@ class _Reader:
     def _places(self, descriptor: EmbeddedDescriptor) -> list[int]:
         """The program's number of each of our embedding networks."""
         kinds, order = descriptor.kinds, self.order
+        if isinstance(descriptor, SeAtten):
+            return [0]
         if isinstance(descriptor, SeE3):
             row, column = torch.triu_indices(kinds, kinds).tolist()
             pairs = [sorted((order[a], order[b])) for a, b in zip(row, column, strict=True)]
@@ -185,11 +244,13 @@ class _Reader:
         own.copy_(value)
 
 
-def _inputs(potential: Potential, given: Mapping[str, np.ndarray]) -> None:
-    """Sets the parameters that the program was given beside the structure."""
+def _inputs(potential: Potential, atoms: ase.Atoms, given: Mapping[str, np.ndarray]) -> None:
+    """Sets the parameters that the program was given, and what it takes empty slots of se_atten for."""
     assert isinstance(potential, Referenced)
     model = potential.model
     assert isinstance(model, DeepPotential)
+    if isinstance(model.descriptor, SeAtten):  # the element of a frame's first atom, whatever that means
+        model.descriptor.of_empty.copy_(model.descriptor.types.detach()[model.elements.index(int(atoms.numbers[0]))])
     if "fparam" in given or "aparam" in given:
         frame, atom = (torch.as_tensor(given.get(name, np.zeros(0))) for name in ("fparam", "aparam"))
         model.set_parameters(frame, atom)
@@ -205,6 +266,7 @@ def _overfull(model: Referenced, atoms: ase.Atoms) -> str:
         graph = Graph.build(system, part.cutoff)
         place = graph.centers * part.kinds + part.element[system.numbers[graph.neighbors]]
         counts = torch.bincount(place, minlength=system.atoms * part.kinds).view(-1, part.kinds)
-        if bool((counts > part.slots).any()):
+        full = counts.sum(dim=1) > part.slots.sum() if isinstance(part, SeAtten) else counts > part.slots
+        if bool(full.any()):
             return "an atom has more neighbors than the program keeps, which drops the farthest"
     return ""
