@@ -6,6 +6,7 @@ from small_models import loosened
 
 from adiabat.architectures import build, method
 from adiabat.architectures.equivariant.spookynet import SpookyNet, SpookyNetConfig
+from adiabat.compile import compiled
 from adiabat.errors import CapabilityError, CheckpointError, ConfigError
 from adiabat.evaluate import evaluate
 from adiabat.geometry import Graph, System
@@ -177,3 +178,17 @@ def test_method_and_options():
     for wrong in ({"cutoff": -1.0}, {"layers": 0}, {"reach": 0.0}, {"basis": 1}):
         with pytest.raises(ConfigError, match=next(iter(wrong))):
             SpookyNetConfig.parse(wrong)
+
+
+def test_captured_equals_eager(shared):
+    """Also what acts between all atoms, for any number of them."""
+    kit = Kit(shared / "golden" / "spookynet")
+    model = read_spookynet(kit.meta["hyperparameters"], kit.weights(), [1, 6, 8])
+    run = compiled(model, WANT, backend="captured")
+    ions = System.batch([with_state(WATER, 1.0, 2), System.from_arrays([[0, 0, 0]], [8]), with_state(WATER, -1.0, 2)])
+    for system in (WATER, ions, structures([1, 6, 8])["molecule"]):
+        graph = Graph.build(system, model.cutoff)
+        found, expected = run(graph), evaluate(model, graph, WANT)
+        for quantity in WANT:
+            torch.testing.assert_close(getattr(found, quantity), getattr(expected, quantity), rtol=1e-11, atol=1e-11)
+    assert run.reason is None

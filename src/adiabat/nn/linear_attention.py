@@ -64,6 +64,9 @@ def soft_largest(values: Tensor, system: System) -> Tensor:
 
 def random_directions(channels: int, features: int) -> Tensor:
     """`[channels, features]`: columns in orthogonal groups, with lengths as of vectors of normal numbers."""
-    groups = [torch.linalg.qr(torch.randn(channels, channels))[0] for _ in range(-(-features // channels))]
+    groups = []
+    for _ in range(-(-features // channels)):
+        q, r = torch.linalg.qr(torch.randn(channels, channels))
+        groups.append(q * r.diagonal().sign())  # without the signs some directions would never be drawn
     lengths = torch.randn(features, channels).norm(dim=1)
     return torch.cat(groups, dim=1)[:, :features] * lengths
