@@ -14,10 +14,15 @@ from adiabat.architectures import METHODS, method
 from adiabat.errors import ConfigError
 from adiabat.fit.gradient import GradientConfig
 from adiabat.fit.kernel import KernelConfig
+from adiabat.fit.linear import LinearConfig
 from adiabat.potential import ArchitectureConfig
 from adiabat.settings import Settings
 
-FITTERS: dict[str, type[Settings]] = {"gradient": GradientConfig, "kernel": KernelConfig}
+FITTERS: dict[str, type[Settings]] = {
+    "gradient": GradientConfig,
+    "kernel": KernelConfig,
+    "linear": LinearConfig,
+}
 
 
 class SplitConfig(Settings):
@@ -125,10 +130,10 @@ class RunConfig(Settings):
             raise ValueError(f"model.method is missing: choose of {', '.join(METHODS)}")
         page = method(name)
         if isinstance(model, Mapping):
-            data["model"] = section("model", page.config_class, model)
+            model = data["model"] = section("model", page.config_class, model)
         fit = data.get("fit") or {}
         if isinstance(fit, Mapping):
-            data["fit"] = section("fit", FITTERS[page.potential_class.fitter], merged(page.fit, fit))
+            data["fit"] = section("fit", FITTERS[page.potential_class.fitter_for(model)], merged(page.fit, fit))
         return data
 
     @field_validator("fit")
@@ -141,7 +146,10 @@ class RunConfig(Settings):
 
     @model_validator(mode="after")
     def _used(self) -> RunConfig:
-        if method(self.model.method).potential_class.fitter == "kernel":
+        fitter = method(self.model.method).potential_class.fitter_for(self.model)
+        if fitter == "linear" and self.data.scale != "auto":
+            raise ValueError(f"data.scale has no effect on {self.model.method}, whose weights are in eV")
+        if fitter == "kernel":
             for name in ("reference_energies", "shift", "scale"):
                 if getattr(self.data, name) != "auto":
                     raise ValueError(
@@ -207,7 +215,8 @@ def schema(name: str | None = None) -> dict[str, Any]:
     out = RunConfig.model_json_schema()
     definitions = out.setdefault("$defs", {})
     for field in ("model", "fit"):
-        kinds = {p.config_class if field == "model" else FITTERS[p.potential_class.fitter] for p in pages}
+        fitters = {FITTERS[name] for p in pages for name in p.potential_class.fitters()}
+        kinds = {p.config_class for p in pages} if field == "model" else fitters
         choices = []
         for kind in sorted(kinds, key=lambda k: k.__name__):
             own = kind.model_json_schema()
@@ -221,8 +230,9 @@ def schema(name: str | None = None) -> dict[str, Any]:
 def template(name: str, file: str = "data.extxyz") -> str:
     """A commented YAML of a run with this method: every option with its default and help text."""
     page = method(name)
-    fit = FITTERS[page.potential_class.fitter].model_validate(dict(page.fit))
-    run = RunConfig(data=DataConfig(file=file), model=page.config_class(), fit=fit, output=f"run-{name}")  # type: ignore[call-arg]
+    model = page.config_class()  # type: ignore[call-arg]
+    fit = FITTERS[page.potential_class.fitter_for(model)].model_validate(dict(page.fit))
+    run = RunConfig(data=DataConfig(file=file), model=model, fit=fit, output=f"run-{name}")  # type: ignore[call-arg]
     return f"# {page.title} (doi:{page.paper})\n" + commented(run)
 
 

@@ -24,7 +24,7 @@ from adiabat.potential import Potential, Prediction
 from adiabat.pretrained.catalogue import catalogue, find
 from adiabat.pretrained.weights import get
 
-EXTRA = ("charges", "dipole", "magnetic_moments")  # given without asking by models that predict them
+EXTRA = ("charges", "dipole", "magnetic_moments", "uncertainty")  # given without asking by models that have them
 MANY = 50  # structures from which on making the kernels' tables pays
 
 
@@ -50,7 +50,7 @@ class Model:
         """Energies (eV), forces (eV/Å) and whatever else `want` names, as numpy arrays.
 
         Stress (eV/Å³, 3×3, tension positive) is added by default where the structure is periodic and the model
-        local, and so are charges (e), dipoles (e·Å) and magnetic moments (μB) of models that predict them. One
+        local, and so are charges (e), dipoles (e·Å), magnetic moments (μB) and uncertainties (eV) of models that have them. One
         structure gives one dictionary, a sequence gives a list in the same order, evaluated in batches as large as
         memory allows (`adiabat.batched`).
         """

@@ -103,6 +103,16 @@ class Potential(nn.Module):
         """The model's own outputs; `adiabat.evaluate.evaluate` derives forces, stress and more from them."""
         raise NotImplementedError
 
+    @classmethod
+    def fitters(cls) -> tuple[str, ...]:
+        """Fitters that can serve the page, whatever its options."""
+        return (cls.fitter,)
+
+    @classmethod
+    def fitter_for(cls, config: Any) -> str:
+        """The fitter that serves the page with these options."""
+        return cls.fitter
+
     def adapt(self, graphs: Sequence[Graph]) -> None:
         """Sets data-dependent constants from training graphs (neighbor averages, descriptor ranges)."""
 

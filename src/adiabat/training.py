@@ -23,6 +23,7 @@ from adiabat.files import write_text
 from adiabat.fit.distributed import world
 from adiabat.fit.gradient import STATE, GradientFitter
 from adiabat.fit.kernel import KernelFitter
+from adiabat.fit.linear import LinearFitter
 from adiabat.fit.result import FitResult
 from adiabat.geometry import Graph
 from adiabat.metrics import Evaluation, evaluate_dataset
@@ -244,10 +245,14 @@ def initialize(run: RunConfig, prepared: Prepared) -> Potential:
     if model.fitter == "kernel":
         # its linear system is too ill conditioned for single precision, and it brings its own energy constant
         return model.to(torch.device(run.device), torch.float64)
+    if model.fitter == "linear":
+        # solved once, so that nothing is gained by single precision; weights in eV, as published ones are
+        prepared.info = prepared.info.model_copy(update={"scale": 1.0})
+        model = model.to(torch.float64)
     info = prepared.info
     reference = {z: energy + info.shift for z, energy in info.reference_energies.items()}
     potential = Referenced(model, reference, info.scale)
-    potential = potential.to(run.device, getattr(torch, run.dtype))
+    potential = potential.to(run.device, torch.float64 if model.fitter == "linear" else getattr(torch, run.dtype))
     train = prepared.parts["train"]
     chosen = range(0, len(train), max(1, len(train) // _ADAPT_FRAMES))
     graphs = [Graph.build(train[i].system, potential.cutoff).to(potential.device, potential.dtype) for i in chosen]
@@ -263,6 +268,10 @@ def _fit(
         if resume:
             raise ConfigError("a kernel fit is one solve and has nothing to resume: start it anew with overwrite.")
         return KernelFitter(potential, train, valid, run.fit, show=show).fit()  # type: ignore[arg-type]
+    if potential.fitter == "linear":
+        if resume:
+            raise ConfigError("a linear fit is one solve and has nothing to resume: start it anew with overwrite.")
+        return LinearFitter(potential, train, valid, run.fit, show=show).fit()  # type: ignore[arg-type]
     identity = ",".join(prepared.info.hashes[name] for name in ("train", "valid"))
     options: dict[str, Any] = {"seed": run.seed, "folder": folder, "show": show, "identity": identity}
     return GradientFitter(potential, train, valid, run.fit, **options).fit(resume)  # type: ignore[arg-type]

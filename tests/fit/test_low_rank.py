@@ -30,7 +30,9 @@ def disturbed(model):
     return model
 
 
-@pytest.mark.parametrize("name", list(small_models.MODELS))
+@pytest.mark.parametrize(
+    "name", [name for name in small_models.MODELS if name != "local"]
+)  # linear: solved, not trained
 def test_merged_equals_updated(name):
     torch.manual_seed(0)
     model, graph = small_models.MODELS[name](), small_models.several_graphs()[1]

@@ -55,6 +55,13 @@ METHODS = {
             {"optimizer": {"rate": 0.003}, "schedule": {"kind": "cosine"}, "epochs": 400},
         ),
         Method(
+            "local",
+            _WING + "local.local",
+            "Local",
+            "Any descriptor with any regressor",
+            "10.1002/qua.24890",
+        ),
+        Method(
             "ani",
             _WING + "local.ani",
             "ANI",

@@ -159,7 +159,7 @@ def models_command() -> None:
 
     table = Table("method", "what it is", "fitter", "paper", box=None)
     for page in METHODS.values():
-        table.add_row(page.name, page.title, str(page.potential_class.fitter), f"doi:{page.paper}")
+        table.add_row(page.name, page.title, ", ".join(page.potential_class.fitters()), f"doi:{page.paper}")
     Console().print(table)
 
 

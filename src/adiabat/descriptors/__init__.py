@@ -1,0 +1,69 @@
+"""The descriptors, one page each, found by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, SerializeAsAny
+
+from adiabat.descriptors.base import DescriptorConfig
+from adiabat.errors import ConfigError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Page:
+    """Where a descriptor is and what it is called.
+
+    Attributes:
+        kind: what configurations call it.
+        module: its module in this package.
+        config: name of its configuration class, whose `build` makes the descriptor.
+        title: one line for tables.
+        paper: DOI.
+    """
+
+    kind: str
+    module: str
+    config: str
+    title: str
+    paper: str
+
+    @property
+    def config_class(self) -> type[DescriptorConfig]:
+        """The page's configuration."""
+        return getattr(import_module(f"{__name__}.{self.module}"), self.config)
+
+
+DESCRIPTORS = {
+    p.kind: p
+    for p in (
+        Page(
+            "acsf",
+            "acsf",
+            "ACSFConfig",
+            "Atom-centered symmetry functions G2 to G5",
+            "10.1063/1.3553717",
+        ),
+    )
+}
+
+
+def page(kind: str) -> Page:
+    """The page called `kind`. Raises ConfigError with the nearest known name."""
+    if kind not in DESCRIPTORS:
+        raise ConfigError(f"'{kind}' is not a descriptor.{did_you_mean(kind, DESCRIPTORS)}")
+    return DESCRIPTORS[kind]
+
+
+def _choose(data: Any) -> Any:
+    if not isinstance(data, Mapping):
+        return data
+    if "kind" not in data:
+        raise ValueError(f"descriptor.kind is missing: choose of {', '.join(DESCRIPTORS)}")
+    return page(str(data["kind"])).config_class.parse(dict(data))
+
+
+AnyDescriptor = Annotated[SerializeAsAny[DescriptorConfig], BeforeValidator(_choose)]

@@ -16,13 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
+from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from adiabat.descriptors.base import Descriptor, element_index
-from adiabat.descriptors.symmetry_functions import SymmetryFunction
+from adiabat.descriptors.base import Descriptor, DescriptorConfig, element_index
+from adiabat.descriptors.symmetry_functions import Recipe, SymmetryFunction
 from adiabat.elements import number
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph, triplets
@@ -32,6 +34,26 @@ from adiabat.kernels.symmetry_functions import NAME, AngularFunction, RadialFunc
 from adiabat.nn.inner_cutoffs import KINDS, CutoffKind, InnerCutoff
 
 CHUNK = 500_000  # triplets evaluated together: about 1 GB of intermediates in float64
+
+
+class ACSFConfig(DescriptorConfig):
+    """Options of a set of symmetry functions."""
+
+    kind: Literal["acsf"] = "acsf"
+    """Name of the descriptor."""
+    cutoff_function: CutoffKind = "cosine"
+    """f_c: hard, cosine, tanh3, tanh3-normalized, exponential or poly1 to poly4."""
+    inner: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Radius up to which f_c is 1, fraction of the cutoff."""
+    recipe: Recipe = Recipe()
+    """Symmetry functions for every combination of elements."""
+    functions: tuple[SymmetryFunction, ...] = ()
+    """Symmetry functions one by one; if given, `recipe` and `cutoff` are not used."""
+
+    def build(self, elements: Iterable[int]) -> ACSF:
+        elements = sorted(elements)
+        functions = self.functions or self.recipe.functions(elements, self.cutoff)
+        return ACSF(functions, elements, self.cutoff_function, self.inner)
 
 
 class ACSF(Descriptor):
@@ -72,6 +94,7 @@ class ACSF(Descriptor):
         self.inner = inner
         _check(functions, self.elements)
         self.functions = tuple(functions)
+        self._frozen: SymmetryFunctions | None = None
         self._kernels: dict[torch.dtype, SymmetryFunctions | None] = {}
         self.cutoffs = nn.ModuleList(
             InnerCutoff(cutoff_kind, c, inner) for c in sorted({f.cutoff for f in functions})
@@ -154,7 +177,12 @@ class ACSF(Descriptor):
         inner = 0.0 if self.cutoff_kind.startswith("tanh3") else self.inner
         return SymmetryFunctions(radial, angular, len(self.elements), self.size, form, inner)
 
+    def freeze(self) -> None:
+        self._frozen = self.kernel()
+
     def forward(self, graph: Graph) -> Tensor:
+        if self._frozen is not None:
+            return self._frozen(*self._given(graph))
         vectors = graph.vectors()
         r = vectors.norm(dim=1)
         kinds = self.element[graph.system.numbers]
@@ -168,6 +196,9 @@ class ACSF(Descriptor):
             more = torch.cat([checkpoint(self._angular_sums, *a, use_reentrant=False) for a in arguments])  # type: ignore[arg-type]
         columns = torch.cat([sums, more, r.new_zeros((atoms, 1))], dim=1)
         return columns.gather(1, self.choice[kinds])
+
+    def prepare(self, graph: Graph) -> Graph:
+        return graph.replace(triplets=self.triplets(graph))
 
     def triplets(self, graph: Graph) -> Tensor:
         """The contributing triplets `[2, triplets]`, pairs with the same center, of all atoms."""

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from adiabat.errors import CapabilityError
 from adiabat.geometry import Graph
+from adiabat.settings import Settings
+
+ROWS = 64  # features whose slopes are made together, which bounds the memory of batched backward passes
+
+
+class DescriptorConfig(Settings):
+    """Base of every descriptor's configuration; `kind` names its page."""
+
+    kind: str
+    """Name of the descriptor."""
+    cutoff: float = Field(default=5.0, gt=0.0)
+    """Radius of the environments, Å."""
+
+    def build(self, elements: Iterable[int]) -> Descriptor:
+        """The descriptor for atoms of these atomic numbers."""
+        raise NotImplementedError
 
 
 class Descriptor(nn.Module):
     """Base of all descriptors.
+
+    A page gives `from_vectors`; the slopes follow from it, and a page that knows a faster way overrides `jacobian`.
 
     Attributes:
         elements: atomic numbers it knows, ascending; an element's place here is its index.
@@ -30,16 +50,46 @@ class Descriptor(nn.Module):
         """Width of the feature rows: the largest of `sizes`."""
         return max(self.sizes)
 
+    @property
+    def trained(self) -> bool:
+        """Whether it has parameters, so that features cannot be made once for a whole fit."""
+        return any(True for _ in self.parameters())
+
+    def prepare(self, graph: Graph) -> Graph:
+        """The graph with everything whose size depends on the data made beforehand, see `Potential.prepare`."""
+        return graph
+
+    def adapt(self, graphs: Sequence[Graph]) -> None:
+        """Sets data-dependent constants from training graphs."""
+
+    def freeze(self) -> None:
+        """Makes it take its kernel, for good; it then reads `graph.layout`, a PairIndex. See `Potential.freeze`."""
+        raise CapabilityError(f"{type(self).__name__} has no fast kernels.")
+
+    def from_vectors(self, vectors: Tensor, graph: Graph) -> Tensor:
+        """Features `[atoms, size]` of a graph with these pair vectors `[pairs, 3]`, Å, differentiable in them."""
+        raise NotImplementedError
+
     def forward(self, graph: Graph) -> Tensor:
         """Features `[atoms, size]`, differentiable with respect to positions and cell."""
-        raise NotImplementedError
+        return self.from_vectors(graph.vectors(), graph)
 
     def jacobian(self, graph: Graph) -> tuple[Tensor, Tensor]:
         """Features `[atoms, size]` and their slopes `[pairs, size, 3]`, Å⁻¹, without gradient history.
 
         The slopes of pair p are those of its center's features with respect to the pair vector r_j − r_i.
         """
-        raise NotImplementedError
+        with torch.enable_grad():
+            vectors = graph.vectors().detach().requires_grad_()
+            values = self.from_vectors(vectors, graph)
+            slopes = vectors.new_zeros((vectors.shape[0], values.shape[1], 3))
+            if vectors.shape[0] and values.requires_grad:
+                every = torch.eye(values.shape[1], dtype=values.dtype, device=values.device)
+                for begin in range(0, values.shape[1], ROWS):
+                    wanted = every[begin : begin + ROWS, None, :].expand(-1, values.shape[0], -1)
+                    found = torch.autograd.grad(values, vectors, wanted, retain_graph=True, is_grads_batched=True)[0]
+                    slopes[:, begin : begin + ROWS] = found.transpose(0, 1)
+        return values.detach(), slopes
 
 
 def element_index(elements: Iterable[int]) -> Tensor:

@@ -10,7 +10,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import copy
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import torch
@@ -22,8 +23,12 @@ from adiabat.descriptors.embedded import EmbeddedDescriptor, EnvironmentSettings
 from adiabat.elements import number
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
+from adiabat.kernels.neighbor_product import NeighborProduct, Path
+from adiabat.kernels.pairs import PairIndex
+from adiabat.kernels.tables import tabulate
 from adiabat.nn.grouped_networks import GroupedNetworks
 
+ROWS = 5  # the kernel knows 1, 3, 5 and 7: the fifth row is 0
 Names = tuple[str, str]
 
 
@@ -104,6 +109,7 @@ class SeE2A(TwoBodyDescriptor):
             raise ConfigError(f"axis {options.axis} is more than the {width} columns of the embedding.")
         self.axis = options.axis
         self.sizes = (width * options.axis,) * self.kinds
+        self.kernel: NeighborProduct | None = None
 
     def moments(self, graph: Graph) -> Tensor:
         """R̃^T G / N `[atoms, 4, M]`; the last three rows turn with the atoms."""
@@ -111,15 +117,42 @@ class SeE2A(TwoBodyDescriptor):
         both, vectors = center * self.kinds + neighbor, graph.vectors()
         near = self.near(vectors, both)
         rows = self.environment(vectors, center) * self.kept.index_select(0, both)[:, None]
-        embedded = self.embedded(rows[:, 0], center, neighbor)
+        if self.kernel is None:
+            embedded, hood = self.embedded(rows[:, 0], center, neighbor), graph.rows()
+            sums = hood.contract(hood.pad((rows * near)[:, None]), hood.pad(embedded[:, None]))
+        else:
+            ones = rows.new_ones((graph.system.atoms, 1, self.kernel.channels))
+            columns = functional.pad(rows * near, (0, ROWS - 4))
+            pairs = PairIndex.of_graph(graph)
+            sums = self.kernel([ones], columns, vectors.norm(dim=1), both, pairs)[0][:, :4]
         s, of_empty = self.empty()
         of_empty = of_empty * s.repeat_interleave(self.kinds)[:, None]
-        hood = graph.rows()
-        sums = hood.contract(hood.pad((rows * near)[:, None]), hood.pad(embedded[:, None]))
-        full = (of_empty.view(self.kinds, self.kinds, -1) * self.slots[:, None]).sum(dim=1)
-        first = full.index_select(0, self.element[graph.system.numbers])
-        first = first - graph.sum_over_neighbors(of_empty.index_select(0, both) * near)
-        return (sums + functional.pad(first[:, None], (0, 0, 0, 3))) / self.slots.sum()
+        table = of_empty.view(self.kinds, self.kinds, -1)
+        element = self.element[graph.system.numbers]
+        # an empty slot for each that is not taken
+        place, count = graph.centers * self.kinds + neighbor, graph.system.atoms
+        taken = near.new_zeros((count * self.kinds,)).index_add(0, place, near[:, 0]).view(count, self.kinds)
+        first = torch.bmm((self.slots - taken)[:, None], table.index_select(0, element))
+        return (sums + functional.pad(first, (0, 0, 0, 3))) / self.slots.sum()
+
+    def freeze(self) -> None:
+        """Replaces the embedding networks for good by tables of the distance, as a compressed model has them."""
+        exact = copy.deepcopy(self).double()
+        places = [(a, b) for a in range(self.kinds) for b in range(self.kinds)]
+        tables = [tabulate(exact.of_distance(*ends), self.cutoff) for ends in places]
+        width = self.size // self.axis
+        dtype = self.slots.dtype
+        self.kernel = NeighborProduct([1], [ROWS], [Path(0, 0)], width, [table.to(dtype) for table in tables])
+
+    def of_distance(self, center: int, neighbor: int) -> Callable[[Tensor], Tensor]:
+        """G between two elements as a function of the distance: `[n]` Å to `[n, M]`."""
+        along = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
+
+        def function(r: Tensor) -> Tensor:
+            a, b = torch.full_like(r, center).long(), torch.full_like(r, neighbor).long()
+            return self.embedded(self.environment(r[:, None] * along, a)[:, 0], a, b)
+
+        return function
 
     def forward(self, graph: Graph) -> Tensor:
         return self.contracted(self.moments(graph))

@@ -1,1 +1,1 @@
-"""The fitters: gradient and kernel. None of them knows an architecture by name."""
+"""The fitters: gradient, linear and kernel. None of them knows an architecture by name."""

@@ -27,6 +27,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from adiabat.described import predict_from
 from adiabat.descriptors.acsf import ACSF
 from adiabat.descriptors.features import Features, describe
 from adiabat.descriptors.scaling import FeatureScaling, Rule
@@ -117,15 +118,4 @@ class BPNN(AtomicPotential):
         return self.scaling.scaled(found, self.descriptor.element[found.numbers]).to(dtype=self.dtype)
 
     def predict_from(self, features: Features, want: Collection[str] = ("energy", "forces")) -> Prediction:
-        learning, derive = torch.is_grad_enabled(), bool({"forces", "stress"} & set(want))
-        with torch.enable_grad():
-            values = features.values.detach().requires_grad_()
-            atomic = self.networks(values, self.descriptor.element[features.numbers])
-            slopes = torch.autograd.grad(atomic.sum(), values, create_graph=learning)[0] if derive else None
-        atomic = atomic if learning else atomic.detach()
-        prediction = Prediction(energy=features.sum_over_atoms(atomic.double()), atomic_energies=atomic)
-        if slopes is None:
-            return prediction
-        along = features.pair_slopes(slopes)
-        stress = features.stress(along) if "stress" in want else None
-        return prediction.replace(forces=features.forces(along), stress=stress)
+        return predict_from(self.networks, features, self.descriptor.element[features.numbers], want)

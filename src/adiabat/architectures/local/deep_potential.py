@@ -28,10 +28,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from adiabat.descriptors.base import element_index
-from adiabat.descriptors.hybrid import Choice, embedded_descriptor
-from adiabat.descriptors.se_e2_a import SeE2ASettings
+from adiabat.descriptors.hybrid import Choice, Hybrid, embedded_descriptor
+from adiabat.descriptors.se_e2_a import SeE2A, SeE2ASettings
 from adiabat.elements import number
-from adiabat.errors import ConfigError
+from adiabat.errors import CapabilityError, ConfigError
 from adiabat.geometry import Graph
 from adiabat.nn.grouped_networks import GroupedNetworks
 from adiabat.nn.pair_table import PairTable, nearness
@@ -124,7 +124,7 @@ class DeepPotential(AtomicPotential):
 
     def prepare(self, graph: Graph) -> Graph:
         triplets = self.descriptor.triplets(graph)
-        graph = super().prepare(graph.replace(layout=graph.rows()))
+        graph = super().prepare(graph if self.is_frozen else graph.replace(layout=graph.rows()))
         return graph if triplets is None else graph.replace(triplets=triplets)
 
     def set_parameters(self, frame: Sequence[float] | Tensor = (), atom: Sequence[float] | Tensor = ()) -> None:
@@ -177,6 +177,14 @@ class DeepPotential(AtomicPotential):
         radii = (options.inner, options.outer, options.length)
         weight = nearness(distances, graph.centers, graph.system.atoms, *radii)
         return weight * table + (1.0 - weight) * energies
+
+    def freeze(self) -> None:
+        members = self.descriptor.members if isinstance(self.descriptor, Hybrid) else (self.descriptor,)
+        tabulated = [part for part in members if isinstance(part, SeE2A)]
+        if not tabulated:
+            raise CapabilityError("DeepPotential has fast kernels for se_e2_a alone: compile the model instead.")
+        for part in tabulated:
+            part.freeze()
 
     def adapt(self, graphs: Sequence[Graph]) -> None:
         """Sets the descriptor's slots, mean and deviation from the training graphs."""

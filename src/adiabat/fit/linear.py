@@ -1,0 +1,230 @@
+"""The linear fitter: weighted least squares on energy, force and stress rows, regularized, in closed form.
+
+Every head that is linear in its weights is served: linear, quadratic, sparse Gaussian process. Rows are weighed so
+that the sum of squares is the loss of the gradient fitter with `mse`: Σ_label weight · mean over its components. With
+`errors`, rows are divided by the expected error of their label instead, and α = 1 is the Gaussian process itself.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from adiabat.data.dataset import Dataset
+from adiabat.data.frame import Frame
+from adiabat.described import DescribedPotential
+from adiabat.errors import ConfigError, FitError
+from adiabat.fit.losses import LossConfig, Term
+from adiabat.fit.receipt import check_labels, group_weights
+from adiabat.fit.reduced import Ridge, Solution, Triangle, lasso, relevance
+from adiabat.fit.result import FitResult
+from adiabat.geometry import Graph
+from adiabat.nn.heads import LinearInWeights
+from adiabat.potential import Potential, Referenced
+from adiabat.settings import Settings
+
+SERVED = ("energy", "forces", "stress")
+
+
+class LinearConfig(Settings):
+    """Options of the linear fitter."""
+
+    loss: LossConfig = LossConfig(energy=Term(weight=1.0), forces=Term(weight=1.0))
+    """Weights of energy (per atom), forces and stress; squares only."""
+    errors: dict[Literal["energy", "forces", "stress"], float] = {}
+    """Expected errors, eV/atom, eV/Å and eV/Å³, that rows are divided by; if given, `loss` is not used."""
+    regularization: Literal["evidence", "ridge", "relevance", "lasso", "none"] = "evidence"
+    """evidence: ridge whose strength makes the labels most probable; ridge and lasso: the best of `alphas` on the
+    validation frames; relevance: a strength for each weight (ARD); none: the shortest least-squares solution."""
+    alphas: tuple[float, ...] = (1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
+    """Strengths to try, in units of the sum of squares (ridge, lasso)."""
+    uncertainty: bool = False
+    """Keep the weights' covariance, so that predictions have an uncertainty (evidence, ridge, relevance)."""
+    group_key: str = "group"
+    """Frame info that names a frame's group."""
+    group_weights: dict[str, float] = {}
+    """Weight of each group's frames; others weigh 1."""
+    memory: float = Field(default=8.0, gt=0.0)
+    """Largest memory the triangle may take, GB."""
+
+    def check(self) -> None:
+        """Raises ConfigError for options that contradict each other."""
+        other = sorted(set(self.loss.terms) - set(SERVED))
+        if other:
+            raise ConfigError(f"fit.loss.{other[0]} has no effect on a linear fit: set its weight to 0.")
+        for name, term in self.loss.terms.items():
+            if term.kind != "mse" or not term.per_atom or term.elements:
+                raise ConfigError(
+                    f"fit.loss.{name}: a linear fit has squares of all components alike (kind mse, no elements)."
+                )
+        if self.regularization in ("ridge", "lasso") and (not self.alphas or min(self.alphas) <= 0):
+            raise ConfigError(f"fit.alphas = {self.alphas} needs at least one value, all positive.")
+        if self.uncertainty and self.regularization in ("lasso", "none"):
+            raise ConfigError(f"fit.uncertainty has no effect with regularization {self.regularization}.")
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Labels that make rows."""
+        return tuple(self.errors) if self.errors else tuple(self.loss.terms)
+
+
+class LinearFitter:
+    """Fits one potential whose head is linear in its weights.
+
+    Args:
+        potential: changed in place; float64.
+        train: training frames.
+        valid: validation frames; they choose α for ridge and lasso.
+        config: options.
+        show: print one line for every α tried.
+    """
+
+    def __init__(
+        self, potential: Potential, train: Dataset, valid: Dataset, config: LinearConfig, *, show: bool = False
+    ):
+        config.check()
+        self.config, self.show = config, show
+        model = potential.model if isinstance(potential, Referenced) else potential
+        assert isinstance(model, DescribedPotential)
+        assert isinstance(model.head, LinearInWeights)
+        self.potential, self.model, self.head = potential, model, model.head
+        self.receipt = check_labels(potential, train, valid, config.wanted)
+        self._train, self._valid = train, valid
+        self._weights = group_weights(train, config.group_key, config.group_weights)
+        columns = self.head.weights.numel()
+        needed = 8 * 8 * columns**2 / 1e9  # triangles of every label, the block being folded and the decomposition
+        if needed > config.memory:
+            raise FitError(
+                f"{columns} weights need about {needed:.2g} GB, and fit.memory is {config.memory:g} GB:"
+                " take a smaller descriptor or fewer sparse points, or raise it."
+            )
+
+    def fit(self) -> FitResult:
+        """Streams the frames once and solves. Raises FitError if a label is not finite."""
+        start = time.monotonic()
+        train = self._triangles(self._train, self._weights)
+        valid = self._triangles(self._valid, None)
+        joined = Triangle(self.head.weights.numel())
+        for name, triangle in train.items():
+            joined.join(_scaled(triangle, math.sqrt(self._factor(name, triangle))))
+        history = self._solutions(joined, valid)
+        best, solution = min(history, key=lambda pair: pair[0]["valid_loss"])
+        with torch.no_grad():
+            self.head.weights.copy_(solution.weights.reshape(self.head.weights.shape))
+            if self.config.uncertainty and solution.spread is not None:
+                self.head.spread = solution.spread.to(self.head.weights)
+        best |= {f"train_{n}": v for n, v in _errors(train, solution.weights).items()}
+        seconds = time.monotonic() - start
+        receipt = {
+            **self.receipt,
+            "rows": {name: triangle.rows for name, triangle in train.items()},
+            "weights": int(self.head.weights.numel()),
+            "weights_used": solution.used,
+            "options": self.config.model_dump(mode="json"),
+        }
+        return FitResult([row for row, _ in history], best, 1, seconds, receipt, "solved in closed form")
+
+    def _factor(self, name: str, triangle: Triangle) -> float:
+        if self.config.errors:
+            return self.config.errors[name] ** -2  # type: ignore[index]
+        return self.config.loss.terms[name].weight / max(triangle.rows, 1)
+
+    def _triangles(self, frames: Dataset, weights: Tensor | None) -> dict[str, Triangle]:
+        """Rows of every label."""
+        out = {name: Triangle(self.head.weights.numel()) for name in self.config.wanted}
+        for index in range(len(frames)):
+            factor = 1.0 if weights is None else math.sqrt(float(weights[index]))
+            if factor > 0:
+                self._add(out, frames[index], factor)
+        return out
+
+    def _add(self, triangles: Mapping[str, Triangle], frame: Frame, factor: float) -> None:
+        graph = Graph.build(frame.system, self.potential.cutoff)
+        self.potential.check(graph)
+        labels, scale = self._without_references(frame)
+        periodic = bool(frame.system.pbc.any())
+        names = [n for n in triangles if n in labels and (n != "stress" or periodic)]
+        if not names:
+            return
+        with torch.no_grad():
+            features = self.model.features(graph)
+            design = self.model.design(features, stress="stress" in names)
+        for name in names:
+            rows = getattr(design, name).double() * scale
+            target = labels[name].double()
+            if name == "energy":
+                rows, target = rows / frame.system.atoms, target / frame.system.atoms
+            rows, target = rows.reshape(-1, rows.shape[-1]), target.reshape(-1)
+            if not bool(target.isfinite().all()):
+                raise FitError(f"a training {name} is not a finite number: run `adiabat data lint` on the file.")
+            triangles[name].add(rows * factor, target * factor)
+
+    def _without_references(self, frame: Frame) -> tuple[dict[str, Tensor], float]:
+        """Labels that the model itself has to explain, and the unit its outputs are multiplied by."""
+        labels = dict(frame.labels)
+        if not isinstance(self.potential, Referenced):
+            return labels, 1.0
+        if "energy" in labels:
+            labels["energy"] = labels["energy"] - self.potential.reference[frame.system.numbers].sum()
+        return labels, float(self.potential.scale)
+
+    def _solutions(self, joined: Triangle, valid: Mapping[str, Triangle]) -> list[tuple[dict[str, Any], Solution]]:
+        config = self.config
+        found: list[Solution] = []
+        if config.regularization == "relevance":
+            found.append(relevance(joined))
+        elif config.regularization == "lasso":
+            start = None
+            for alpha in sorted(config.alphas, reverse=True):
+                found.append(lasso(joined, alpha, start))
+                start = found[-1].weights
+        else:
+            ridge = Ridge(joined, self.head.penalty())
+            if config.regularization == "evidence":
+                found.append(ridge.solve(*ridge.evidence()))
+            elif config.regularization == "none":
+                found.append(ridge.solve(0.0))
+            else:
+                noise = ridge.evidence()[1]
+                found += [ridge.solve(alpha, noise) for alpha in config.alphas]
+        rows = []
+        for solution in found:
+            row: dict[str, Any] = {"alpha": solution.alpha, "weights_used": solution.used}
+            row |= {f"valid_{n}": v for n, v in _errors(valid, solution.weights).items()}
+            row["valid_loss"] = sum(
+                self._factor(name, t) * t.rows * t.mean_square(solution.weights)
+                for name, t in valid.items()
+                if t.rows
+            )
+            rows.append((row, solution))
+            if self.show:
+                errors = ", ".join(f"{k.removeprefix('valid_')} {v:.4g}" for k, v in row.items() if "rmse" in k)
+                print(f"alpha {solution.alpha or 0:.3g}, {solution.used} weights: valid {errors}")
+        return rows
+
+
+def _errors(triangles: Mapping[str, Triangle], weights: Tensor) -> dict[str, float]:
+    """Root-mean-square errors, eV and Å."""
+    suffix = {"energy": "_per_atom"}
+    return {
+        f"{name}_rmse{suffix.get(name, '')}": math.sqrt(max(t.mean_square(weights), 0.0))
+        for name, t in triangles.items()
+        if t.rows
+    }
+
+
+def _scaled(triangle: Triangle, factor: float) -> Triangle:
+    """The same rows multiplied by a number."""
+    r, z, rest = triangle.parts()
+    out = Triangle(triangle.columns)
+    full = r.new_zeros((len(r) + 1, len(r)))
+    full[:-1] = r * factor
+    out.add(full, torch.cat((z * factor, z.new_tensor([math.sqrt(rest) * factor]))))
+    out.rows = triangle.rows
+    return out

@@ -1,0 +1,145 @@
+"""Heads: what turns an atom's features into its energy. Each is one regressor; those linear in their weights show it.
+
+| kind | energy of an atom of element Z with features B |
+|---|---|
+| linear | w_Z0 + Σ_k w_Zk B_k |
+| quadratic | linear + Σ_{k≤l} w_Zkl B_k B_l |
+| gaussian_process | w_Z0 + Σ_s w_Zs k(B, B_s), a sum over sparse points of the same element |
+| network | fully connected layers, one set for each element; an average over a committee |
+
+A head that is linear in its weights gives the columns of a design matrix, and their slopes along pair vectors, to the
+linear fitter, which finds the weights in closed form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from adiabat.nn.element_networks import ElementNetworks
+
+
+class Head(nn.Module):
+    """Base: features `[atoms, size]` and the places of the atoms' elements `[atoms]` in, energies `[atoms]` out."""
+
+    def forward(self, values: Tensor, element: Tensor) -> Tensor:
+        """Energies `[atoms]`."""
+        raise NotImplementedError
+
+    def freeze(self) -> None:
+        """Makes it faster at fixed weights, for good, where it knows how."""
+
+    def adapt(self, values: Tensor, element: Tensor) -> None:
+        """Sets constants from the features of training atoms, such as sparse points."""
+
+
+class NetworkHead(Head):
+    """A committee of element networks; their average is the energy.
+
+    Args:
+        sizes: number of features of each element.
+        hidden: width of each hidden layer.
+        activations: of each hidden layer.
+        members: how many networks are averaged.
+    """
+
+    def __init__(self, sizes: Sequence[int], hidden: Sequence[int], activations: Sequence[str], members: int = 1):
+        super().__init__()
+        self.members = nn.ModuleList(ElementNetworks(sizes, hidden, activations) for _ in range(members))
+
+    def freeze(self) -> None:
+        for member in self.members:
+            member.freeze()  # type: ignore[operator]
+
+    def forward(self, values: Tensor, element: Tensor) -> Tensor:
+        found = [member.everywhere(values, element) for member in self.members]  # type: ignore[operator]
+        return found[0] if len(found) == 1 else torch.stack(found).mean(dim=0)
+
+
+class LinearInWeights(Head):
+    """Base of heads with E_i = Σ_c weights[Z_i, c] · column_c(B_i).
+
+    Args:
+        kinds: number of elements.
+        columns: number of columns of each element.
+
+    Attributes:
+        weights: `[kinds, columns]`, eV.
+        spread: `[kinds·columns, rank]` factor of the weights' covariance, eV; empty without one.
+    """
+
+    spread: Tensor
+
+    def __init__(self, kinds: int, columns: int):
+        super().__init__()
+        self.weights = nn.Parameter(torch.zeros((kinds, columns)))
+        self.register_buffer("spread", torch.zeros((0, 0)))
+
+    def columns(self, values: Tensor, place: int) -> Tensor:
+        """Columns `[atoms, columns]` for atoms of the element at `place`, from features `[atoms, size]`."""
+        raise NotImplementedError
+
+    def slopes(self, values: Tensor, jacobian: Tensor, owner: Tensor, place: int) -> Tensor:
+        """Slopes of the columns along pair vectors `[pairs, columns, 3]`.
+
+        Args:
+            values: `[atoms, size]` of atoms of the element at `place`.
+            jacobian: `[pairs, size, 3]` slopes of the features of each pair's center.
+            owner: `[pairs]` place of each pair's center among the atoms.
+            place: of the element.
+        """
+        raise NotImplementedError
+
+    def penalty(self) -> Tensor | None:
+        """Upper-triangular U `[kinds·columns, kinds·columns]` of the prior exp(−α |U w|² / 2), or None for the
+        identity times each column's size."""
+        return None
+
+    def forward(self, values: Tensor, element: Tensor) -> Tensor:
+        every = [self.columns(values, place) @ row for place, row in enumerate(self.weights)]
+        return every[0] if len(every) == 1 else torch.stack(every, dim=1).gather(1, element[:, None])[:, 0]
+
+
+class LinearHead(LinearInWeights):
+    """w_0 + Σ_k w_k B_k."""
+
+    def __init__(self, kinds: int, size: int):
+        super().__init__(kinds, 1 + size)
+
+    def columns(self, values: Tensor, place: int) -> Tensor:
+        return torch.cat((torch.ones_like(values[:, :1]), values), dim=1)
+
+    def slopes(self, values: Tensor, jacobian: Tensor, owner: Tensor, place: int) -> Tensor:
+        return torch.cat((torch.zeros_like(jacobian[:, :1]), jacobian), dim=1)
+
+    def forward(self, values: Tensor, element: Tensor) -> Tensor:
+        chosen = self.weights.index_select(0, element)
+        return chosen[:, 0] + (chosen[:, 1:] * values).sum(dim=1)
+
+
+class QuadraticHead(LinearInWeights):
+    """Linear plus Σ_{k≤l} w_kl B_k B_l, the square with a factor ½ as in LAMMPS; products in rows of the upper
+    triangle."""
+
+    first: Tensor
+    second: Tensor
+    factor: Tensor
+
+    def __init__(self, kinds: int, size: int):
+        super().__init__(kinds, 1 + size + size * (size + 1) // 2)
+        first, second = torch.triu_indices(size, size)
+        self.register_buffer("first", first, persistent=False)
+        self.register_buffer("second", second, persistent=False)
+        self.register_buffer("factor", torch.where(first == second, 0.5, 1.0), persistent=False)
+
+    def columns(self, values: Tensor, place: int) -> Tensor:
+        products = values[:, self.first] * values[:, self.second] * self.factor
+        return torch.cat((torch.ones_like(values[:, :1]), values, products), dim=1)
+
+    def slopes(self, values: Tensor, jacobian: Tensor, owner: Tensor, place: int) -> Tensor:
+        own = (values * 1.0)[owner]
+        products = own[:, self.first, None] * jacobian[:, self.second]
+        products = products + own[:, self.second, None] * jacobian[:, self.first]
+        return torch.cat((torch.zeros_like(jacobian[:, :1]), jacobian, products * self.factor[:, None]), dim=1)
