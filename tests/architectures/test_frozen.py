@@ -10,6 +10,7 @@ from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
 from adiabat.architectures.kernel.sgdml import SGDML, SGDMLConfig
 from adiabat.architectures.local.ani import ANI, ANIConfig
 from adiabat.architectures.local.bpnn import BPNN, BPNNConfig
+from adiabat.architectures.local.deep_potential import DeepPotential, DeepPotentialConfig
 from adiabat.architectures.local.nep import NEP, NEPConfig
 from adiabat.descriptors.aev import Terms
 from adiabat.errors import CapabilityError
@@ -21,7 +22,12 @@ from adiabat.potential import Referenced
 WANT = ("energy", "forces", "stress")
 SMALL = {"hidden_irreps": "8x0e+8x1o", "cutoff": 4.0, "average_neighbors": 8.0, "radial_network": (16, 16)}
 TENSORNET_OF_MATGL = {"damped_basis": False, "self_neighbor": False, "charge_scale": 0.0, "group": "SO(3)"}
+TWO = {"kind": "se_e2_a", "cutoff": 4.0, "embedding": [5, 10], "axis": 3, "exclude": [["H", "H"]]}
+DEEP = {"descriptor": TWO, "hidden": [16, 16]}
+HYBRID = {"descriptor": {"kind": "hybrid", "parts": [TWO | {"cutoff": 3.5}, {"kind": "se_e3", "cutoff": 4.0}]}}
 MODELS = {
+    "deep potential": lambda: adapted(DeepPotential(DeepPotentialConfig.parse(DEEP), [1, 8])),
+    "deep potential hybrid": lambda: adapted(DeepPotential(DeepPotentialConfig.parse(DEEP | HYBRID), [1, 8])),
     "schnet": lambda: SchNet(SchNetConfig(channels=24, layers=3, cutoff=4.0), [1, 8]),
     "mace": lambda: MACE(MACEConfig(**SMALL), [1, 8]),
     "mace invariant": lambda: MACE(MACEConfig(**SMALL | {"hidden_irreps": "20x0e", "correlation": 2}), [1, 8]),
@@ -64,6 +70,12 @@ def graphs():
     return [Graph.build(s, 4.0) for s in (crystal, System.batch([crystal, alone, crystal]))]
 
 
+def adapted(model):
+    """With the statistics of the structures below."""
+    model.adapt(graphs())
+    return model
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_frozen_equals_the_model(name):
     torch.manual_seed(1)
@@ -80,7 +92,7 @@ def test_frozen_equals_the_model(name):
         assert torch.equal(unprepared.forces, found.forces)
 
 
-@pytest.mark.parametrize("name", ["schnet", "tensornet", "mace", "mace agnesi density", "nep"])
+@pytest.mark.parametrize("name", ["schnet", "tensornet", "mace", "mace agnesi density", "nep", "deep potential"])
 def test_forces_of_a_frozen_model_are_derivatives(name):
     torch.manual_seed(2)
     frozen = MODELS[name]().double().frozen()
@@ -117,3 +129,5 @@ def test_a_frozen_model_follows_its_wrapper():
 def test_methods_without_kernels_say_so():
     with pytest.raises(CapabilityError, match="SGDML has no fast kernels"):
         SGDML(SGDMLConfig(), [1, 8]).frozen()
+    with pytest.raises(CapabilityError, match="for se_e2_a alone"):
+        DeepPotential(DeepPotentialConfig.parse({"descriptor": {"kind": "se_e2_r"}}), [1, 8]).frozen()

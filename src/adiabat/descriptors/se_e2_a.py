@@ -28,6 +28,7 @@ from adiabat.kernels.pairs import PairIndex
 from adiabat.kernels.tables import tabulate
 from adiabat.nn.grouped_networks import GroupedNetworks
 
+NEAREST = 0.3  # Å, where tables begin; nearer pairs, which no data have, get the first polynomial
 ROWS = 5  # the kernel knows 1, 3, 5 and 7: the fifth row is 0
 Names = tuple[str, str]
 
@@ -139,7 +140,7 @@ class SeE2A(TwoBodyDescriptor):
         """Replaces the embedding networks for good by tables of the distance, as a compressed model has them."""
         exact = copy.deepcopy(self).double()
         places = [(a, b) for a in range(self.kinds) for b in range(self.kinds)]
-        tables = [tabulate(exact.of_distance(*ends), self.cutoff) for ends in places]
+        tables = [tabulate(exact.of_distance(*ends), self.cutoff, NEAREST) for ends in places]
         width = self.size // self.axis
         dtype = self.slots.dtype
         self.kernel = NeighborProduct([1], [ROWS], [Path(0, 0)], width, [table.to(dtype) for table in tables])
