@@ -146,7 +146,7 @@ def test_what_it_cannot_do_is_refused(shared):
         evaluate(without_tables, graph)
     with pytest.raises(CapabilityError, match="no reference data of D4"):
         without_tables.adapt([graph])
-    with pytest.raises(ConfigError, match="up to number 86"):
+    with pytest.raises(ConfigError, match="known up to number 86"):
         SpookyNet(SMALL, [1, 92])
 
 

@@ -99,11 +99,13 @@ def test_attention_is_about_softmax_within_each_system():
     system = system_of(3, 5)
     q, k, v = 0.5 * torch.randn(3, 8, 4)
     exact = torch.softmax(torch.where(system.system[:, None] == system.system, q @ k.T / 2.0, -torch.inf), dim=1) @ v
-    found = LinearAttention(4, 8000)(q, k, v, system)
+    graph = Graph.build(system, 0.1)
+    found = LinearAttention(4, 8000)(q, k, v, graph)
     torch.testing.assert_close(found, exact, rtol=0.0, atol=0.03)
     few = LinearAttention(4, 6)
-    alone = System.batch([system]).replace(system=torch.zeros(3, dtype=torch.int64), cell=torch.zeros(1, 3, 3))
-    torch.testing.assert_close(few(q, k, v, system)[:3], few(q[:3], k[:3], v[:3], alone))
+    alone = Graph.build(system_of(3), 0.1)
+    torch.testing.assert_close(few(q, k, v, graph)[:3], few(q[:3], k[:3], v[:3], alone))
+    torch.testing.assert_close(few(q, k, v, graph), few(q, k, v, graph.with_members()))
 
 
 def test_largest_is_shared_by_equal_ones():

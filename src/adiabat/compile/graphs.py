@@ -8,6 +8,7 @@ from adiabat.compile.capture import Layout, Shape, Tensors
 from adiabat.geometry import Bonds, Graph, Halves, Neighborhood, System
 
 _SYSTEM = ("positions", "numbers", "cell", "pbc", "system", "charge", "multiplicity", "head")
+_OPTIONAL = ("owned", "triplets", "waves", "couples")
 SHAPES: dict[str, Shape] = {
     "positions": ("atoms", 3),
     "numbers": ("atoms",),
@@ -29,6 +30,8 @@ SHAPES: dict[str, Shape] = {
     "angles": (2, "angles"),
     "waves": ("systems", "waves", 3),
     "couples": (2, "couples"),
+    "seat": ("atoms",),
+    "members": ("systems", "seats"),
 }
 PREDICTED = ("energy", "atomic_energies", "forces", "stress", "charges", "dipole", "magnetic_moments", "uncertainty")
 
@@ -44,7 +47,9 @@ def graph_inputs(graph: Graph) -> Tensors:
         inputs |= {"both": graph.halves.both, "half_of": graph.halves.half_of}
     if graph.bonds is not None:
         inputs |= {"bonds": graph.bonds.both, "angles": graph.bonds.angles}
-    optional = {name: getattr(graph, name) for name in ("owned", "triplets", "waves", "couples")}
+    if graph.members is not None:
+        inputs |= {"seat": graph.members.slot, "members": graph.members.table}
+    optional = {name: getattr(graph, name) for name in _OPTIONAL}
     return inputs | {name: value for name, value in optional.items() if value is not None}
 
 
@@ -58,16 +63,10 @@ def graph_from(inputs: Tensors, cutoff: float) -> Graph:
     numbers = system.numbers
     pairs = inputs["pairs"] if "pairs" in inputs else numbers.new_zeros((2, 0))
     shifts = inputs["shifts"] if "shifts" in inputs else numbers.new_zeros((0, 3))
-    own = (
-        inputs.get("owned"),
-        layout,
-        inputs.get("triplets"),
-        halves,
-        bonds,
-        inputs.get("waves"),
-        inputs.get("couples"),
-    )
-    return Graph(system, pairs, shifts, cutoff, *own)
+    optional: dict[str, Any] = {name: inputs.get(name) for name in _OPTIONAL}
+    members = Neighborhood(inputs["seat"], inputs["members"]) if "seat" in inputs else None
+    made: dict[str, Any] = {"layout": layout, "halves": halves, "bonds": bonds, "members": members}
+    return Graph(system, pairs, shifts, cutoff, **optional, **made)
 
 
 def graph_layouts(inputs: Tensors) -> dict[str, Layout]:

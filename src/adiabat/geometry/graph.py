@@ -36,6 +36,7 @@ class Graph:
         waves: plane waves with the cells' periods `[systems, waves, 3]`, or None; made beforehand by `with_waves`.
         couples: `[2, couples]` or None; ordered pairs of different atoms of one system, whatever their distance and
             without images, made beforehand by `with_couples`.
+        members: the atoms of each system as one row, or None; made beforehand by `with_members`.
     """
 
     system: System
@@ -49,6 +50,7 @@ class Graph:
     bonds: Bonds | None = None
     waves: Tensor | None = None
     couples: Tensor | None = None
+    members: Neighborhood | None = None
 
     @property
     def centers(self) -> Tensor:
@@ -111,6 +113,14 @@ class Graph:
         """A copy with `couples`."""
         return self if self.couples is not None else replace(self, couples=couples(self.system))
 
+    def with_members(self) -> Graph:
+        """A copy with `members`."""
+        if self.members is not None:
+            return self
+        owners = self.system.system
+        atoms = torch.arange(owners.shape[0], device=owners.device)
+        return replace(self, members=Neighborhood.of(torch.stack([owners, atoms]), len(self.system)))
+
     def once(self, values: Tensor) -> Tensor:
         """Pairs' values that are the same both ways, once `[halves, ...]`; as they are without `halves`."""
         return values if self.halves is None else self.halves.once(values)
@@ -126,7 +136,7 @@ class Graph:
     def replace(self, **changes: Any) -> Graph:
         """A copy with some fields changed. With the pairs, what was derived from them goes."""
         if {"pairs", "shifts"} & changes.keys():
-            made = ("layout", "triplets", "halves", "bonds", "waves", "couples")
+            made = ("layout", "triplets", "halves", "bonds", "waves", "couples", "members")
             changes = dict.fromkeys(made) | changes
         return replace(self, **changes)
 

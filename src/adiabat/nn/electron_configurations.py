@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
+from torch import Tensor, nn
+
+from adiabat.errors import ConfigError
+from adiabat.nn.embedding import ElementEmbedding
+from adiabat.nn.residual import orthogonal
 
 LAST = 86
 """Largest atomic number of the table, radon."""
@@ -48,3 +54,34 @@ def _electrons(number: int) -> np.ndarray:
     for name, change in _EXCEPTIONS.get(number, {}).items():
         filled[name] += change
     return np.array(list(filled.values()))
+
+
+class ConfigurationEmbedding(nn.Module):
+    """M d_Z + ẽ_Z: features of elements from the electron configuration d_Z, and free ones (same paper, eq. 9).
+
+    Args:
+        elements: atomic numbers, ascending.
+        channels: features.
+
+    Raises:
+        ConfigError: an element beyond radon.
+    """
+
+    configurations: Tensor
+
+    def __init__(self, elements: Sequence[int], channels: int):
+        super().__init__()
+        if elements[-1] > LAST:
+            raise ConfigError(
+                f"electron configurations are known up to number {LAST}, not for {elements[-1]}: leave it out."
+            )
+        self.free = ElementEmbedding(elements, channels)
+        nn.init.uniform_(self.free.table, -(3.0**0.5), 3.0**0.5)
+        rows = torch.as_tensor(electron_configurations()[list(elements)]).to(torch.get_default_dtype())
+        self.register_buffer("configurations", rows)
+        self.linear = orthogonal(rows.shape[1], channels, bias=False)
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        """`[atoms, channels]` of atomic numbers `[atoms]`."""
+        table = self.free.table + self.linear(self.configurations)
+        return table.index_select(0, self.free.row[numbers])

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from adiabat.geometry import System
+from adiabat.geometry import Graph, System
 
 FLOOR = 1e-4
 """Added to the features of queries and keys, which keeps the weights positive."""
@@ -36,22 +36,36 @@ class LinearAttention(nn.Module):
         self.guard = guard * features
         self.register_buffer("directions", random_directions(channels, features))
 
-    def forward(self, queries: Tensor, keys: Tensor, values: Tensor, system: System) -> Tensor:
-        """Answers `[atoms, channels]` from queries, keys and values `[atoms, channels]`."""
+    def forward(self, queries: Tensor, keys: Tensor, values: Tensor, graph: Graph) -> Tensor:
+        """Answers `[atoms, channels]` from queries, keys and values `[atoms, channels]`.
+
+        Faster and smaller with the graph's `members`.
+        """
+        system = graph.system
         u_q, h_q = self._exponents(queries)
         u_k, h_k = self._exponents(keys)
-        largest = soft_largest(u_k.amax(dim=1), system)[system.system]
+        largest = soft_largest(u_k.amax(dim=1), system).index_select(0, system.system)
         phi_q = torch.exp(u_q - h_q - u_q.amax(dim=1, keepdim=True)) + FLOOR
         phi_k = torch.exp(u_k - h_k - largest[:, None]) + FLOOR
-        total = system.sum_over_atoms(phi_k[:, :, None] * values[:, None, :])  # [systems, features, channels]
-        norm = (phi_q * system.sum_over_atoms(phi_k)[system.system]).sum(dim=1, keepdim=True)
-        return torch.bmm(phi_q[:, None], total[system.system])[:, 0] / (norm + self.guard)
+        norm = (phi_q * system.sum_over_atoms(phi_k).index_select(0, system.system)).sum(dim=1, keepdim=True)
+        return _answers(phi_q, phi_k, values, graph) / (norm + self.guard)
 
     def _exponents(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """u = ωᵀx / d^¼ `[atoms, features]` and h = |x|² / 2√d `[atoms, 1]`."""
         channels = vectors.shape[1]
         h = vectors.square().sum(dim=1, keepdim=True) / (2.0 * math.sqrt(channels))
         return vectors @ self.directions / channels**0.25, h
+
+
+def _answers(phi_q: Tensor, phi_k: Tensor, values: Tensor, graph: Graph) -> Tensor:
+    """Σ_j φ(q_i)·φ(k_j) v_j `[atoms, channels]`."""
+    system, members = graph.system, graph.members
+    if members is None:
+        total = system.sum_over_atoms(phi_k[:, :, None] * values[:, None, :])  # [systems, features, channels]
+        return torch.bmm(phi_q[:, None], total[system.system])[:, 0]
+    total = members.contract(members.pad(phi_k)[:, None], members.pad(values)[:, None])
+    asked = members.pad(phi_q).view(members.atoms, members.width, phi_q.shape[1])
+    return torch.bmm(asked, total).flatten(0, 1).index_select(0, members.slot)
 
 
 def soft_largest(values: Tensor, system: System) -> Tensor:

@@ -7,7 +7,7 @@ doi:10.1038/s41467-021-27504-0; program whose numbers it gives: SpookyNet.
 |---|---|---|
 | Z | `graph.system.numbers` | [atoms], 1 |
 | Q, S | `charge`, unpaired electrons `multiplicity` − 1 | [systems], e, 1 |
-| e_Z, e_Ψ | `NuclearEmbedding`, `ElectronicEmbedding` | [atoms, channels], 1 |
+| e_Z, e_Ψ | `ConfigurationEmbedding`, `ElectronicEmbedding` | [atoms, channels], 1 |
 | x | `x`, at first e_Z + e_Q + e_S | [atoms, channels], 1 |
 | g_s, g_p, g_d | harmonics of degree 0, 1, 2 times `radial` | [pairs, 2l+1, channels], 1 |
 | c, s, p, d | `own` and the sums in `LocalInteraction` | [atoms, 2l+1, channels], 1 |
@@ -38,12 +38,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from adiabat.errors import CapabilityError, ConfigError
+from adiabat.errors import CapabilityError
 from adiabat.geometry import Graph, System
 from adiabat.nn.cutoffs import BumpCutoff
 from adiabat.nn.dispersion import D4Dispersion
 from adiabat.nn.edges import EdgeFeatures, Edges
-from adiabat.nn.electron_configurations import LAST, electron_configurations
+from adiabat.nn.electron_configurations import ConfigurationEmbedding
 from adiabat.nn.electrostatics import SoftenedCoulomb
 from adiabat.nn.embedding import ElementEmbedding
 from adiabat.nn.ewald import balanced
@@ -88,27 +88,6 @@ class SpookyNetConfig(ArchitectureConfig):
     """Whether there is D4 dispersion, whose reference data come with imported weights alone."""
 
 
-class NuclearEmbedding(nn.Module):
-    """e_Z = M d_Z + ẽ_Z, with the electron configuration d_Z (eq. 9)."""
-
-    configurations: Tensor
-
-    def __init__(self, elements: Sequence[int], channels: int):
-        super().__init__()
-        if elements[-1] > LAST:
-            raise ConfigError(f"SpookyNet knows elements up to number {LAST}, not {elements[-1]}: leave it out.")
-        self.free = ElementEmbedding(elements, channels)
-        nn.init.uniform_(self.free.table, -(3.0**0.5), 3.0**0.5)
-        rows = torch.as_tensor(electron_configurations()[list(elements)]).to(torch.get_default_dtype())
-        self.register_buffer("configurations", rows)
-        self.linear = orthogonal(rows.shape[1], channels, bias=False)
-
-    def forward(self, numbers: Tensor) -> Tensor:
-        """`[atoms, channels]` of atomic numbers `[atoms]`."""
-        table = self.free.table + self.linear(self.configurations)
-        return table[self.free.row[numbers]]
-
-
 class ElectronicEmbedding(nn.Module):
     """e_Ψ = resmlp(a_i v), weights a_i from softplus(q_i · k / √F) that add up to 1 (eq. 10).
 
@@ -147,7 +126,7 @@ class LocalInteraction(nn.Module):
         """Update of the features `[atoms, channels]`."""
         sums = []
         for l, (sent, radial) in enumerate(zip(self.sent, self.radial, strict=True)):
-            messages = edges.to_slots(radial(edges.radial)) * sent(x)[edges.hood.neighbors]
+            messages = edges.to_slots(radial(edges.radial)) * sent(x).index_select(0, edges.hood.neighbors)
             harmonics = edges.harmonics[:, l * l : (l + 1) ** 2]
             sums.append(edges.hood.contract(harmonics[:, None], messages[:, None]))
         scalars = self.own(x) + sums[0][:, 0]
@@ -170,11 +149,11 @@ class InteractionModule(nn.Module):
         self.after = nn.Sequential(*(Residual(F) for _ in range(blocks)))
         self.output = ResidualMLP(F, blocks)
 
-    def forward(self, x: Tensor, edges: Edges, system: System) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, edges: Edges, graph: Graph) -> tuple[Tensor, Tensor]:
         """The features for the next module and what this one adds to the output, both `[atoms, channels]`."""
         x = self.before(x)
         queries, keys, values = (network(x) for network in self.asked)
-        x = self.after(x + self.local(x, edges) + self.attention(queries, keys, values, system))
+        x = self.after(x + self.local(x, edges) + self.attention(queries, keys, values, graph))
         return x, self.output(x)
 
 
@@ -186,13 +165,13 @@ class SpookyNet(AtomicPotential):
 
     def __init__(self, config: SpookyNetConfig, elements: Iterable[int]):
         super().__init__(config, elements, max(config.cutoff, config.reach or 0.0))
-        self.embedding = NuclearEmbedding(self.elements, config.channels)
+        self.embedding = ConfigurationEmbedding(self.elements, config.channels)
         self.electrons = nn.ModuleList(ElectronicEmbedding(config, columns) for columns in (2, 1))
         self.envelope = BumpCutoff(config.cutoff)
         basis = ExponentialBernsteinBasis(config.basis)
         harmonics = SphericalHarmonics(DEGREES - 1, "norm", normalize=False)
         self.edges = EdgeFeatures(harmonics, basis, self.envelope, None, cutoff_on_basis=True)
-        self.modules_ = nn.ModuleList(InteractionModule(config) for _ in range(config.layers))
+        self.interactions = nn.ModuleList(InteractionModule(config) for _ in range(config.layers))
         self.output = orthogonal(config.channels, 2, bias=False)
         self.bias = ElementEmbedding(self.elements, 2)
         nn.init.zeros_(self.bias.table)
@@ -207,7 +186,7 @@ class SpookyNet(AtomicPotential):
         return self.config.reach is None and (self.config.electrostatics or self.config.dispersion)
 
     def prepare(self, graph: Graph) -> Graph:
-        graph = super().prepare(graph).replace(layout=graph.rows())
+        graph = super().prepare(graph).replace(layout=graph.rows()).with_members()
         return graph.with_couples() if self.everywhere else graph
 
     def check(self, graph: Graph) -> None:
@@ -240,8 +219,8 @@ class SpookyNet(AtomicPotential):
         x, f = e_z, torch.zeros_like(e_z)
         for electrons, psi in zip(self.electrons, ((charge, -charge), (unpaired,)), strict=True):
             x = x + electrons(e_z, torch.stack(psi, dim=1).clamp(min=0.0), system)
-        for module in self.modules_:
-            x, y = module(x, edges, system)
+        for module in self.interactions:
+            x, y = module(x, edges, graph)
             f = f + y
         return f
 
@@ -271,10 +250,10 @@ class SpookyNet(AtomicPotential):
             pairs = graph.with_couples().couples
             assert pairs is not None
             positions = graph.system.positions
-            distances = (positions[pairs[1]] - positions[pairs[0]]).norm(dim=1)
+            distances = (positions.index_select(0, pairs[1]) - positions.index_select(0, pairs[0])).norm(dim=1)
         shares = torch.zeros_like(distances)
         if self.electrostatics is not None:
-            shares = shares + self.electrostatics(distances, charges[pairs[0]], charges[pairs[1]])
+            shares = shares + self.electrostatics(distances, *(charges.index_select(0, ends) for ends in pairs))
         if self.dispersion is not None:
             shares = shares + self.dispersion(distances, charges, pairs, graph)
         return torch.zeros_like(charges).index_add(0, pairs[0], shares)

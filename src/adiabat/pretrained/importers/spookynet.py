@@ -28,7 +28,7 @@ _NAMES = (
     (r"(embedding)\.network\.", r"\1.resblock."),
     (r"^edges\.basis\.gamma$", "radial_basis_functions._alpha"),
     (r"^edges\.basis\.logarithms$", "radial_basis_functions.logc"),
-    (r"^modules_\.", "module."),
+    (r"^interactions\.", "module."),
     (r"\.before\.", ".residual_pre.stack."),
     (r"\.after\.", ".residual_post.stack."),
     (r"^(module\.\d+)\.output\.", r"\1.resblock."),
