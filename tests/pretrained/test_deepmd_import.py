@@ -8,6 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from adiabat import checkpoint
+from adiabat.data.info import DataInfo
 from adiabat.errors import CapabilityError, CheckpointError
 from adiabat.evaluate import evaluate
 from adiabat.geometry import Graph, System
@@ -189,6 +191,22 @@ def test_frozen_models_are_recognized_without_running_them(shared):
 def test_paddle_programs_hold_no_parameters(shared):
     with pytest.raises(CheckpointError, match="Paddle model, whose parameters lie in another file"):
         import_original(shared / "weights" / "deepmd" / "deeppot_sea.json")
+
+
+@pytest.mark.parametrize("name", ["hybrid", "se-e2-a-zbltab", "fparam-atomener"])
+def test_saved_and_loaded(shared, tmp_path, name):
+    kit = Kit(shared / "golden" / f"dp-{name}")
+    model, atoms = from_kit(kit).potentials[""], kit.structures()["water8_pbc"]
+    inner = model.model
+    if name == "fparam-atomener":
+        inner.set_parameters((0.3, -0.2), (0.1,))
+    checkpoint.save(tmp_path / "model.adiabat", model, DataInfo(elements=model.elements))
+    loaded = checkpoint.load(tmp_path / "model.adiabat").potential
+    graph = Graph.build(System.from_ase(atoms), model.cutoff)
+    assert torch.equal(evaluate(loaded, graph).energy, evaluate(model, graph).energy)
+    if name == "fparam-atomener":
+        inner.set_parameters((0.0, 0.0), (0.0,))
+        assert not torch.equal(evaluate(loaded, graph).energy, evaluate(model, graph).energy)
 
 
 def test_damaged_files_are_refused(tmp_path):

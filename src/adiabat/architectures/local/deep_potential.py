@@ -80,7 +80,7 @@ class DeepPotentialConfig(ArchitectureConfig):
     vacuum: bool = False
     """Whether a network's output at features of 0 is subtracted, so that only what surroundings add is learned."""
     short_range: ShortRange | None = None
-    """A table for close pairs, at first the universal nuclear repulsion; null for none."""
+    """A table for close pairs, at first the universal nuclear repulsion, for `data.scale: 1`; null for none."""
 
 
 class DeepPotential(AtomicPotential):
