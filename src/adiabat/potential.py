@@ -250,6 +250,9 @@ class Wrapped(Potential):
     def dtype(self) -> torch.dtype:
         return self.model.dtype
 
+    def check(self, graph: Graph) -> None:
+        self.model.check(graph)  # a page may refuse more than unknown elements
+
     def prepare(self, graph: Graph) -> Graph:
         return self.model.prepare(graph)
 
@@ -336,6 +339,11 @@ class Sum(Potential):
     def freeze(self) -> None:
         for term in self.terms:
             term.freeze()  # type: ignore[operator]
+
+    def check(self, graph: Graph) -> None:
+        super().check(graph)
+        for term in self.terms:
+            term.check(graph)  # type: ignore[operator]
 
     def prepare(self, graph: Graph) -> Graph:
         if any(term.cutoff < graph.cutoff for term in self.terms):  # type: ignore[operator]

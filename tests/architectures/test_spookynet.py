@@ -10,6 +10,7 @@ from adiabat.compile import compiled
 from adiabat.errors import CapabilityError, CheckpointError, ConfigError
 from adiabat.evaluate import evaluate
 from adiabat.geometry import Graph, System
+from adiabat.potential import Referenced, Sum
 from adiabat.pretrained.importers.spookynet import from_kit, read_spookynet
 from adiabat.pretrained.kit import Kit
 from adiabat.testing.battery import check_ext, run_battery
@@ -134,8 +135,10 @@ def test_all_atoms_of_a_molecule_act_on_each_other():
 
 def test_what_it_cannot_do_is_refused(shared):
     crystal = Graph.build(System.from_arrays([[0, 0, 0]], [8], cell=[[3, 0, 0], [0, 3, 0], [0, 0, 3]], pbc=True), 3.5)
-    with pytest.raises(CapabilityError, match="train a model with a reach"):
-        evaluate(SpookyNet(MOLECULAR, [1, 8]), crystal)
+    molecular = SpookyNet(MOLECULAR, [1, 8])
+    for model in (molecular, Referenced(molecular), Sum([molecular])):
+        with pytest.raises(CapabilityError, match="train a model with a reach"):
+            evaluate(model, crystal)
     local = MOLECULAR.model_copy(update={"electrostatics": False})
     assert torch.isfinite(evaluate(SpookyNet(local, [1, 8]), crystal).energy).all()
     graph = Graph.build(WATER, 5.0)
