@@ -178,6 +178,19 @@ def test_checkpoints_leave_defaults_out(shared, tmp_path):
         import_original(tmp_path / "two.pt")
 
 
+def test_checkpoints_with_tables(shared, tmp_path):
+    options, weights = _options_and_weights(shared, "se-e2-a-zbltab")
+    given = json.loads((shared / "golden" / "dp-se-e2-a-zbltab" / "meta.json").read_text())["config"]
+    state = {f"model.Default.{k}": v for k, v in weights.items()} | {"_extra_state": {"model_params": given}}
+    torch.save({"model": state}, tmp_path / "model.pt")
+    model = import_original(tmp_path / "model.pt").potentials[""]
+    assert torch.equal(_energies(model, shared), _energies(read_deep_potential(options, weights), shared))
+    given["descriptor"]["attn_layer"] = 2
+    torch.save({"model": state}, tmp_path / "attention.pt")
+    with pytest.raises(CheckpointError, match="attn_layer is 2"):
+        import_original(tmp_path / "attention.pt")
+
+
 def test_frozen_models_are_recognized_without_running_them(shared):
     path = shared / "weights" / "dpa2" / "frozen_model.pth"
     kit = read_original(path)

@@ -30,7 +30,7 @@ _MODULES = {
     "matgl-megnet": "matgl",
     "mattersim": "mattersim",
     "spookynet": "spookynet",
-    **dict.fromkeys(("dp-se-e2", "dp-se-e3", "dp-hybrid", "dp-fparam"), "deepmd"),
+    **dict.fromkeys(("dp-se-e2", "dp-se-e3", "dp-hybrid", "dp-fparam", "dp-se-atten"), "deepmd"),
 }
 # kits whose names start like a supported one but which need a page that is not there yet
 _LATER = ("schnet-fairchem1", "painn-fairchem1", "mace-les", "n2p2-4G", "dp-se-e3-tebd")

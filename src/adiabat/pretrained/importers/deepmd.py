@@ -38,7 +38,12 @@ _BLOCKS = {
 
 def from_kit(kit: Kit) -> Imported:
     """The kit's model with its energies of elements."""
-    model = read_deep_potential(kit.meta["resolved_hyperparameters"], kit.weights())
+    try:
+        model = read_deep_potential(kit.meta["resolved_hyperparameters"], kit.weights())
+    except KeyError as error:
+        raise CheckpointError(
+            f"the description of {kit.name} lacks {error}: was it written by DeePMD-kit 3?"
+        ) from None
     return Imported({"": model}, inputs=_inputs, differs=lambda atoms: _overfull(model, atoms))
 
 

@@ -24,8 +24,8 @@ from adiabat.pretrained.originals.source import Source
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _YAML = (".yaml", ".yml")
-_KINDS = {"se_a": "se_e2_a", "se_r": "se_e2_r", "se_t": "se_e3", "se_at": "se_e3", "se_e3": "se_e3"}
-_BLOCKS = {"se_e2_a": "sea.", "se_e3": "seat."}  # as the importer expects them
+_KINDS = {"se_a": "se_e2_a", "se_r": "se_e2_r", "se_t": "se_e3", "se_at": "se_e3", "dpa1": "se_atten"}
+_BLOCKS = {"se_e2_a": "sea.", "se_e3": "seat.", "se_atten": "se_atten."}  # as the importer expects them
 # what the program takes where a description leaves something out
 _DESCRIPTOR = {
     "rcut": 6.0,
@@ -38,6 +38,14 @@ _DESCRIPTOR = {
     "set_davg_zero": False,
     "exclude_types": [],
     "env_protection": 0.0,
+}
+_ATTENTION = {
+    "attn_layer": 2,
+    "tebd_dim": 8,
+    "tebd_input_mode": "concat",
+    "concat_output_tebd": True,
+    "use_econf_tebd": False,
+    "use_tebd_bias": False,
 }
 _FITTING = {
     "type": "ener",
@@ -86,11 +94,12 @@ def read(source: Source) -> Kit:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError(f"{source.path} has another layout than DeePMD-kit 3 writes: {error!r}.") from None
-    if "descriptor" not in options:
+    first = options["models"][0] if options.get("type") == "zbl" else options
+    if "descriptor" not in first:
         raise CheckpointError(f"{source.path} describes no model with one descriptor: a single potential is read.")
-    own = str(options["descriptor"].get("type"))
+    own = str(first["descriptor"].get("type"))
     kind = _KINDS.get(own, own)
-    task = str(options.get("fitting", {}).get("type", "ener"))
+    task = str(first.get("fitting", {}).get("type", "ener"))
     name = "dp-" + (kind if task == "ener" else task).replace("_", "-")
     return Kit.of(f"{name}-original", {"resolved_hyperparameters": options}, weights, path=source.path)
 
@@ -129,16 +138,28 @@ def _of_torch(source: Source) -> tuple[dict[str, Any], dict[str, Tensor]]:
         weights = {k.removeprefix(start): v for k, v in state.items() if isinstance(v, Tensor)}
     if not isinstance(given, dict) or "model_dict" in given:
         raise CheckpointError(f"{source.path} holds several models or none: give a frozen one (`dp freeze --head`).")
-    return _filled(given), weights
+    options = _filled(given)
+    return _with_table(options, given, weights) if given.get("use_srtab") else options, weights
+
+
+def _with_table(options: dict[str, Any], given: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Options of a model whose energies of close pairs come from a table."""
+    start, step, intervals, _ = weights["atomic_model.models.1.tab_info"].tolist()
+    table = {"rmin": start, "hh": step, "nspline": int(intervals)}
+    tabulated = {"type": "pairtab", "rcut": options["descriptor"]["rcut"], "tab": table}
+    radii = {"sw_rmin": given["sw_rmin"], "sw_rmax": given["sw_rmax"], "smin_alpha": given.get("smin_alpha", 0.1)}
+    return {"type": "zbl", "type_map": options["type_map"], "models": [options, tabulated], **radii}
 
 
 def _filled(given: Mapping[str, Any]) -> dict[str, Any]:
     """A description with the program's defaults, in the form of its serialized models."""
     fitting = _FITTING | given.get("fitting_net", {})
     fitting["atom_ener"] = fitting.get("atom_ener") or None
+    kind = given.get("descriptor", {}).get("type", "")
+    fitting["mixed_types"] = _KINDS.get(kind, kind) == "se_atten"
     return {
         "type_map": given["type_map"],
-        "type": "zbl" if given.get("use_srtab") else given.get("type", "standard"),
+        "type": given.get("type", "standard"),
         "atom_exclude_types": given.get("atom_exclude_types", []),
         "pair_exclude_types": given.get("pair_exclude_types", []),
         "descriptor": _filled_descriptor(given.get("descriptor", {})),
@@ -149,7 +170,10 @@ def _filled(given: Mapping[str, Any]) -> dict[str, Any]:
 def _filled_descriptor(given: Mapping[str, Any]) -> dict[str, Any]:
     if given.get("type") == "hybrid":
         return {"type": "hybrid", "list": [_filled_descriptor(part) for part in given["list"]]}
-    return _DESCRIPTOR | dict(given)
+    filled = _DESCRIPTOR | dict(given)
+    if _KINDS.get(filled.get("type", ""), filled.get("type")) == "se_atten":
+        filled = _ATTENTION | filled | {"sel": filled.get("sel", 0)}
+    return filled
 
 
 def _tree(source: Source) -> dict[str, Any]:
@@ -179,10 +203,12 @@ def _placed(value: Any, arrays: Mapping[str, Any], inside: bool) -> Any:
     return value
 
 
-def _of_tree(model: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
+def _of_tree(model: Mapping[str, Any], start: str = "atomic_model.") -> Iterator[tuple[str, Tensor]]:
     """The tree's arrays by the names of the PyTorch backend."""
-    start = "atomic_model."
     yield from _named(model, start, {"out_bias": "out_bias", "out_std": "out_std"})
+    for place, part in enumerate(model.get("models", ())):
+        yield from _of_tree(part, f"{start}models.{place}.")
+    yield from _named(model.get("tab", {}), start, {"tab_info": "tab_info", "tab_data": "tab_data"})
     yield from _of_descriptor(model.get("descriptor", {}), f"{start}descriptor.")
     fitting, own = model.get("fitting", {}), f"{start}fitting_net."
     yield from _named(fitting, own, {name: name for name in fitting.get("@variables", {})})
@@ -192,10 +218,13 @@ def _of_tree(model: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
 def _of_descriptor(tree: Mapping[str, Any], start: str) -> Iterator[tuple[str, Tensor]]:
     for place, part in enumerate(tree.get("list", ())):
         yield from _of_descriptor(part, f"{start}descrpt_list.{place}.")
-    own = str(tree.get("type"))
+    own, whole = str(tree.get("type")), start
     start += _BLOCKS.get(_KINDS.get(own, own), "")
     yield from _named(tree, start, {"davg": "mean", "dstd": "stddev"})
     yield from _of_networks(tree.get("embeddings", {}), f"{start}filter_layers.networks.")
+    vectors = tree.get("type_embedding", {}).get("embedding", {})
+    for depth, layer in enumerate(vectors.get("layers", ())):
+        yield from _named(layer, f"{whole}type_embedding.embedding.embedding_net.layers.{depth}.", {"w": "matrix"})
 
 
 def _of_networks(tree: Mapping[str, Any], start: str) -> Iterator[tuple[str, Tensor]]:
