@@ -206,6 +206,42 @@ def test_paddle_programs_hold_no_parameters(shared):
         import_original(shared / "weights" / "deepmd" / "deeppot_sea.json")
 
 
+ORDER = [3, 0, 7, 5, 1, 2, 6, 4]
+
+
+def _reordered(options, weights, name):
+    """The same model with its elements in another order; new type k is the old ORDER[k]."""
+    kinds, new = len(ORDER), {old: k for k, old in enumerate(ORDER)}
+    options = json.loads(json.dumps(options))
+    options["type_map"] = [options["type_map"][k] for k in ORDER]
+    for pair in options["descriptor"]["exclude_types"]:
+        pair[:] = [new[k] for k in pair]
+    made = {}
+    for key, value in weights.items():
+        start, _, rest = key.partition(".networks.")
+        place, _, layer = rest.partition(".")
+        if "compress" in key or "_networks" in key:
+            continue
+        if not rest:
+            axis = 1 if "out_" in key else 0
+            made[key] = value.index_select(axis, torch.tensor(ORDER)) if value.dim() > 1 else value
+        elif "fitting" in start:
+            made[f"{start}.networks.{new[int(place)]}.{layer}"] = value
+        else:
+            a, b = new[int(place) % kinds], new[int(place) // kinds]
+            a, b = sorted((a, b)) if name == "se-e3" else (a, b)
+            made[f"{start}.networks.{a + kinds * b}.{layer}"] = value
+    return options, made
+
+
+@pytest.mark.parametrize("name", ["se-e2-a-twoside", "se-e3"])
+def test_the_order_of_elements_does_not_matter(shared, name):
+    options, weights = _options_and_weights(shared, name)
+    wanted = _energies(read_deep_potential(options, weights), shared)
+    found = _energies(read_deep_potential(*_reordered(options, weights, name)), shared)
+    torch.testing.assert_close(found, wanted, rtol=1e-14, atol=1e-14)
+
+
 @pytest.mark.parametrize("name", ["hybrid", "se-e2-a-zbltab", "fparam-atomener"])
 def test_saved_and_loaded(shared, tmp_path, name):
     kit = Kit(shared / "golden" / f"dp-{name}")

@@ -101,10 +101,6 @@ class GroupedNetworks(nn.Module):
         tiles = Tiles.of(kind, self.kinds)
         return tiles.restore(self._layers(tiles.sort(values), tiles.kind))
 
-    def of_all(self, values: Tensor) -> Tensor:
-        """Every network on rows of its own: `[kinds, rows, widths[0]]` to `[kinds, rows, widths[-1]]`."""
-        return self._layers(values, None)
-
     def _layers(self, values: Tensor, kind: Tensor | None) -> Tensor:
         for k, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             own = torch.baddbmm(_of(bias, kind)[:, None], values, _of(weight, kind))
