@@ -79,7 +79,8 @@ class DataConfig(Settings):
     """Energy per atom added to the reference energies, eV; auto takes the mean of the training frames above them,
     0 keeps the energies of isolated atoms exact."""
     scale: float | Literal["auto"] = "auto"
-    """Energy unit of the model's own output, eV; auto takes the root-mean-square force of the training frames."""
+    """Energy unit of the model's own output, eV; auto takes the root-mean-square force of the training frames,
+    or 1 where the model has physical terms."""
     isolated_atoms: Literal["reference", "train"] = "reference"
     """Whether frames of one isolated atom serve for reference energies only or are trained on too."""
     level_of_theory: str = ""

@@ -79,6 +79,7 @@ class Potential(nn.Module):
         is_frozen: True for what `frozen` returns.
         radial: True if something costly depends on distances alone, so that `prepare` makes `halves`.
         mirrored: False for models whose energy may differ between mirror images.
+        physical: True if some terms have a size of their own in eV, such as Coulomb's law; the automatic scale is 1.
         precompute: True if a fit may compute `features` once a frame and step with `predict_from` alone.
     """
 
@@ -86,6 +87,7 @@ class Potential(nn.Module):
     local: ClassVar[bool] = True
     fitter: ClassVar[str] = "gradient"
     feels: ClassVar[frozenset[str]] = frozenset()
+    physical: ClassVar[bool] = False
     precompute: ClassVar[bool] = False
     is_frozen = False
     radial = False

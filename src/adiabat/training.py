@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel
 
 from adiabat import checkpoint
+from adiabat.architectures import method
 from adiabat.config import DataConfig, RunConfig, to_yaml
 from adiabat.data import Dataset, ReadReport, Subset, dataset_hash, read, split
 from adiabat.data.info import DataInfo
@@ -93,7 +94,7 @@ def train(
     folder, group = Path(run.output), world()
     check_folder(folder, run, resume, overwrite)
     group.wait()
-    prepared = prepare(run.data)
+    prepared = prepare(run.data, method(run.model.method).potential_class.physical)
     if group.leader:
         write_text(folder / CONFIG, to_yaml(run))
         for line in prepared.remarks if show else ():
@@ -131,8 +132,8 @@ def check_folder(folder: Path, run: BaseModel, resume: bool, overwrite: bool) ->
             )
 
 
-def prepare(config: DataConfig) -> Prepared:
-    """Reads and splits the data and finds reference energies and scale."""
+def prepare(config: DataConfig, physical: bool = False) -> Prepared:
+    """Reads and splits the data and finds reference energies and scale, which is 1 for a `physical` model."""
     sources = read_parts(config)
     parts, isolated, remarks, reports = sources.parts, sources.isolated, sources.remarks, sources.reports
     references = _references(config, parts["train"], isolated)
@@ -142,7 +143,7 @@ def prepare(config: DataConfig) -> Prepared:
         reference_energies=references.energies,
         reference_source=references.source,
         shift=_shift(parts["train"], references) if config.shift == "auto" else config.shift,
-        scale=scale(parts["train"], references.energies) if config.scale == "auto" else config.scale,
+        scale=_scale(config, parts["train"], references, physical),
         level_of_theory=config.level_of_theory,
         source=str(config.file or config.train),
         keys={label: key for report in reports for label, key in report.keys.items()},
@@ -236,6 +237,12 @@ def _check_elements(parts: Mapping[str, Dataset], info: DataInfo) -> None:
         unknown = set(elements(part)) - set(info.elements)
         if unknown:
             raise DataError(f"the {name} part has elements {sorted(unknown)} that no training frame has: split anew.")
+
+
+def _scale(config: DataConfig, train: Dataset, references: References, physical: bool) -> float:
+    if config.scale != "auto":
+        return config.scale
+    return 1.0 if physical else scale(train, references.energies)
 
 
 def initialize(run: RunConfig, prepared: Prepared) -> Potential:

@@ -1,5 +1,6 @@
 """SpookyNet through the battery, beside the published program, and what charge, spin and attention do."""
 
+import morse
 import pytest
 import torch
 from small_models import loosened
@@ -7,6 +8,8 @@ from small_models import loosened
 from adiabat.architectures import build, method
 from adiabat.architectures.equivariant.spookynet import SpookyNet, SpookyNetConfig
 from adiabat.compile import compiled
+from adiabat.config import RunConfig
+from adiabat.data import write
 from adiabat.errors import CapabilityError, CheckpointError, ConfigError
 from adiabat.evaluate import evaluate
 from adiabat.geometry import Graph, System
@@ -16,6 +19,7 @@ from adiabat.pretrained.kit import Kit
 from adiabat.testing.battery import check_ext, run_battery
 from adiabat.testing.parity import parity
 from adiabat.testing.structures import structures
+from adiabat.training import train
 
 SMALL = SpookyNetConfig(cutoff=3.5, reach=5.0, channels=6, layers=2, basis=5)
 MOLECULAR = SMALL.model_copy(update={"reach": None})
@@ -160,6 +164,21 @@ def test_imported_models_are_saved_with_their_tables(shared):
     other.load_arrays(model.state_dict())
     graph = Graph.build(WATER, model.cutoff)
     assert torch.equal(evaluate(other, graph).forces, evaluate(model, graph).forces)
+
+
+@pytest.mark.parametrize(("scale", "expected"), [("auto", 1.0), (0.5, 0.5)])
+def test_runs_leave_charges_their_size(tmp_path, scale, expected):
+    write(tmp_path / "data.extxyz", morse.frames(20))
+    run = RunConfig.parse(
+        {
+            "data": {"file": str(tmp_path / "data.extxyz"), "scale": scale},
+            "model": SMALL.model_dump() | {"reach": None},
+            "output": str(tmp_path / "run"),
+            "fit": {"epochs": 1},
+        }
+    )
+    result = train(run)
+    assert float(result.potential.scale) == expected
 
 
 def test_single_precision_agrees():

@@ -31,7 +31,7 @@ weight zero.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -161,6 +161,7 @@ class SpookyNet(AtomicPotential):
     """Embeddings, interaction modules, energies and charges of atoms, physical terms (fig. 3a)."""
 
     config: SpookyNetConfig
+    physical: ClassVar[bool] = True
     radial = True
 
     def __init__(self, config: SpookyNetConfig, elements: Iterable[int]):
