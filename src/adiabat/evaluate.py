@@ -61,6 +61,8 @@ def check_request(potential: Potential, graph: Graph, want: Collection[str]) -> 
         if name not in QUANTITIES:
             raise CapabilityError(f"'{name}' is not a quantity.{did_you_mean(name, QUANTITIES)}")
     potential.check(graph)
+    if "hessian" in want and potential.is_frozen:  # kernels are differentiable once
+        raise CapabilityError("a frozen model has no Hessian: ask the model that it was made from.")
     if "stress" in want and not potential.local:
         raise CapabilityError(
             f"{type(potential).__name__} is a global model and has no stress: leave it out of want."

@@ -126,6 +126,12 @@ def test_a_frozen_model_follows_its_wrapper():
     assert model.frozen().model.is_frozen
 
 
+def test_a_frozen_model_refuses_its_hessian():
+    model, graph = MODELS["schnet"]().double(), graphs()[0]
+    with pytest.raises(CapabilityError, match="a frozen model has no Hessian"):
+        evaluate(model.frozen(), graph, ("hessian",))
+
+
 def test_methods_without_kernels_say_so():
     with pytest.raises(CapabilityError, match="SGDML has no fast kernels"):
         SGDML(SGDMLConfig(), [1, 8]).frozen()
