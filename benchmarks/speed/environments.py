@@ -14,6 +14,7 @@ PACKAGES = {
     "dscribe": "dscribe==2.1.2",
     "torchani": "torchani==2.9.0",
     "sevenn": "sevenn==0.13.0",
+    "matgl": "matgl==4.1.2",
 }
 SHORT = {"mace": "mace-torch", **{name: name for name in PACKAGES if name != "mace-torch"}}
 # the excluded releases were malicious

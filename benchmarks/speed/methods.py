@@ -45,6 +45,43 @@ def _mace(hidden):
     return Method("mace", "mace-torch", "speed.peer_mace", options)
 
 
+_M3GNET = {
+    "class": "M3GNet",
+    "cutoff": CUTOFF,
+    "threebody_cutoff": 4.0,
+    "units": 64,
+    "dim_node_embedding": 64,
+    "dim_edge_embedding": 64,
+    "nblocks": 3,
+    "max_n": 3,
+    "max_l": 3,
+    "rbf_type": "SphericalBessel",
+    "readout_type": "weighted_atom",
+    "activation_type": "swish",
+    "use_smooth": False,
+    "use_phi": False,
+    "include_state": False,
+    "is_intensive": False,
+    "ntargets": 1,
+}
+_TENSORNET = {
+    "class": "TensorNet",
+    "cutoff": CUTOFF,
+    "units": 64,
+    "nblocks": 2,
+    "num_rbf": 32,
+    "max_n": 3,
+    "max_l": 3,
+    "rbf_type": "Gaussian",
+    "width": 0.5,
+    "use_smooth": False,
+    "activation_type": "swish",
+    "equivariance_invariance_group": "O(3)",
+    "readout_type": "weighted_atom",
+    "include_state": False,
+    "is_intensive": False,
+    "ntargets": 1,
+}
 _ACSF = {
     "cutoff": CUTOFF,
     "radial": [[0.005, 0.0], [0.02, 0.0], [0.3, 0.0], [1.0, 1.5], [1.0, 3.0], [1.0, 4.0]],
@@ -60,5 +97,7 @@ METHODS = {
     "ani": Method("ani", "torchani", "speed.peer_torchani", {"members": 1}),
     "ani-8": Method("ani", "torchani", "speed.peer_torchani", {"members": 8}),
     "sevennet-0": Method("sevennet", "sevenn", "speed.peer_sevenn", {"checkpoint": "7net-0"}),
+    "matgl-m3gnet": Method("m3gnet", "matgl", "speed.peer_matgl", _M3GNET),
+    "matgl-tensornet": Method("tensornet", "matgl", "speed.peer_matgl", _TENSORNET),
     "acsf": Method("acsf", "dscribe", "speed.peer_dscribe", _ACSF, "ours_descriptor"),
 }
