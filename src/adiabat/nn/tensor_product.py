@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from adiabat.geometry.neighborhood import Neighborhood, PairList
+from adiabat.kernels import path_form
 from adiabat.kernels.neighbor_product import NeighborProduct, Path
 from adiabat.kernels.pairs import PairIndex
 from adiabat.kernels.tables import Table
@@ -54,6 +55,8 @@ class NeighborTensorProduct(ConstantModule):
         self.irreps_in, self.irreps_out = irreps_in, Irreps(tuple(terms))
         self.kernel: NeighborProduct | None = None
         self.path_count = len(blocks)
+        made = [(source, size // irreps_in.terms[source][1].dim) for own in self.paths for source, size in own]
+        self._form = path_form.paths_of([ir.dim for _, ir in irreps_in], made)
         self.register_constant("couplings", np.concatenate(blocks, axis=1))
 
     couplings: Tensor
@@ -83,6 +86,8 @@ class NeighborTensorProduct(ConstantModule):
             weights: R, `[slots, path_count · channels]`.
             hood: where the slots of each atom are.
         """
+        if self.training and isinstance(hood, Neighborhood) and path_form.usable(features[0], self._form):
+            return self._by_kernel(features, harmonics, weights, hood)
         rows = [x.index_select(0, hood.neighbors) for x in features]
         # taken apart at once: slice by slice, the backward pass would fill a tensor of the whole size for each
         radial = weights.view(-1, self.path_count, 1, self.channels).unbind(1)
@@ -97,3 +102,17 @@ class NeighborTensorProduct(ConstantModule):
                 path += 1
             made.append(torch.cat(sums, dim=-1))
         return made
+
+    def _by_kernel(
+        self, features: Sequence[Tensor], harmonics: Tensor, weights: Tensor, hood: Neighborhood
+    ) -> list[Tensor]:
+        """What `forward` gives, by kernels that can be differentiated again and again."""
+        radial = weights.reshape(-1, self.path_count, self.channels)
+        joined = features[0] if len(features) == 1 else torch.cat(list(features), dim=1)
+        sums = path_form.sums(joined, harmonics @ self.couplings, radial, hood.table, self._form)
+        parts = iter(sums.split([out.dim for own, (_, out) in self._outputs() for _ in own], dim=1))
+        return [torch.cat([next(parts) for _ in own], dim=-1) for own, _ in self._outputs()]
+
+    def _outputs(self) -> list[tuple[list[tuple[int, int]], tuple[int, Irrep]]]:
+        """Paths beside the irrep that they make."""
+        return list(zip(self.paths, self.irreps_out, strict=True))
