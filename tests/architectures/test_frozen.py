@@ -12,6 +12,7 @@ from adiabat.architectures.local.ani import ANI, ANIConfig
 from adiabat.architectures.local.bpnn import BPNN, BPNNConfig
 from adiabat.architectures.local.deep_potential import DeepPotential, DeepPotentialConfig
 from adiabat.architectures.local.nep import NEP, NEPConfig
+from adiabat.compile import quickest
 from adiabat.descriptors.aev import Terms
 from adiabat.errors import CapabilityError
 from adiabat.evaluate import evaluate
@@ -137,3 +138,11 @@ def test_methods_without_kernels_say_so():
         SGDML(SGDMLConfig(), [1, 8]).frozen()
     with pytest.raises(CapabilityError, match="for se_e2_a alone"):
         DeepPotential(DeepPotentialConfig.parse({"descriptor": {"kind": "se_e2_r"}}), [1, 8]).frozen()
+
+
+def test_quickest_is_frozen_where_there_are_kernels():
+    model = MODELS["schnet"]()
+    assert quickest(model).is_frozen
+    assert not model.is_frozen
+    without = SGDML(SGDMLConfig(), [1, 8])
+    assert quickest(without) is without

@@ -192,7 +192,7 @@ def same_logs(*folders):
     return all(a | {"seconds": 0} == b | {"seconds": 0} for a, b in zip(*rows, strict=True))
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "lbfgs"])
+@pytest.mark.parametrize("optimizer", ["adamw", "muon", "lbfgs"])
 def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, optimizer):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     expected = resume_run.fit(whole, 0, False, optimizer, stop)

@@ -90,6 +90,16 @@ class Frozen:
         return self._traced[key]
 
 
+def quickest(potential: Potential) -> Potential:
+    """The frozen copy of a potential for many evaluations with its present weights, or itself if there is none.
+
+    Not for the Hessian, which frozen copies do not have.
+    """
+    if potential.device.type != "cpu" or potential.is_frozen:
+        return potential
+    return Frozen(potential).model() or potential
+
+
 def traced(model: Potential, graph: Graph, want: Collection[str]) -> Callable[[Tensors], dict[str, Tensor]]:
     """A frozen model as a function of the tensors of a prepared graph like this one, for any number of atoms.
 

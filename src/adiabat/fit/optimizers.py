@@ -1,4 +1,4 @@
-"""Optimizers, from torch."""
+"""Which optimizer, from torch or `adiabat.fit.muon`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from adiabat.errors import ConfigError
+from adiabat.fit.muon import Muon
 from adiabat.settings import Settings
 
 _OWNERS = {
-    "betas": ("adam", "amsgrad", "adamw"),
-    "epsilon": ("adam", "amsgrad", "adamw"),
-    "weight_decay": ("adam", "amsgrad", "adamw"),
+    "betas": ("adam", "amsgrad", "adamw", "muon"),
+    "epsilon": ("adam", "amsgrad", "adamw", "muon"),
+    "weight_decay": ("adam", "amsgrad", "adamw", "muon"),
     "history": ("lbfgs",),
     "evaluations": ("lbfgs",),
 }
@@ -25,12 +26,13 @@ _OWNERS = {
 class OptimizerConfig(Settings):
     """Which optimizer, and its numbers."""
 
-    kind: Literal["adam", "amsgrad", "adamw", "lbfgs"] = "amsgrad"
-    """Adam, AMSGrad (Adam with non-increasing steps), AdamW (decoupled decay) or L-BFGS (use large batches)."""
+    kind: Literal["adam", "amsgrad", "adamw", "muon", "lbfgs"] = "amsgrad"
+    """Adam, AMSGrad (Adam with non-increasing steps), AdamW (decoupled decay), Muon (orthogonalized steps for
+    matrices, AdamW for the rest) or L-BFGS (use large batches)."""
     rate: float = Field(default=0.01, gt=0.0)
     """Initial learning rate; for L-BFGS the length of the first trial step (1 is usual)."""
     weight_decay: float = Field(default=0.0, ge=0.0)
-    """L2 penalty (Adam, AMSGrad) or decoupled decay (AdamW) of the parameters that `decay` names."""
+    """L2 penalty (Adam, AMSGrad) or decoupled decay (AdamW, Muon) of the parameters that `decay` names."""
     decay: tuple[str, ...] = ("*",)
     """Names of the parameters that decay, with * for any text; what they do not match stays free."""
     betas: tuple[float, float] = (0.9, 0.999)
@@ -67,6 +69,8 @@ class OptimizerConfig(Settings):
                 line_search_fn="strong_wolfe",
             )
         groups = self._groups(named)
+        if self.kind == "muon":
+            return Muon(groups, self.rate, self.betas, self.epsilon)
         fused = all(p.device.type in ("cpu", "cuda") for _, p in named)  # all parameters in one loop
         common: dict[str, Any] = {"lr": self.rate, "betas": self.betas, "eps": self.epsilon, "fused": fused}
         if self.kind == "adamw":

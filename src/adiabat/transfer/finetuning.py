@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from adiabat import checkpoint
+from adiabat.compile import quickest
 from adiabat.config import to_yaml
 from adiabat.data import DataInfo, Dataset, MemoryDataset, Subset, dataset_hash, read
 from adiabat.data.statistics import elements
@@ -39,7 +40,8 @@ from adiabat.transfer.page import page
 from adiabat.transfer.reference import Refit, refit, relabeled, shifted
 
 SECOND = "base-head.adiabat"
-_SEEDS = 20  # structures that others are generated from
+_SEEDS = 20  # structures that others are generated from for replay
+_SEEDS_REPORTED = 8  # the same for the report alone
 _REPORTED = 200  # frames of the base set that the report is made from
 
 
@@ -248,7 +250,8 @@ def _base_frames(replay: ReplayConfig, work: _Work) -> Dataset:
 def _generated(work: _Work) -> Dataset:
     """Structures made from the new training frames, labeled by the base model."""
     train = work.data.parts["train"]
-    chosen = range(0, len(train), max(1, -(-len(train) // _SEEDS)))
+    count = _SEEDS if work.run.finetune.replay is not None else _SEEDS_REPORTED
+    chosen = range(0, len(train), max(1, -(-len(train) // count)))
     seeds = [train[k].to_ase() for k in chosen]
     made = generate(work.base, seeds, work.run.finetune.generate, work.run.seed)
     work.receipt["generated"] = made.remarks
@@ -306,7 +309,7 @@ def _write(
 ) -> FinetuneResult:
     folder = Path(work.run.output)
     part = "test" if "test" in work.data.parts else "valid"
-    evaluation = evaluate_dataset(tuned, work.held_out)
+    evaluation = evaluate_dataset(quickest(tuned), work.held_out)
     metrics = {"part": part, **evaluation.summary(), "epochs": result.epochs, "seconds": result.seconds}
     metrics["forgetting"] = {"passed": lost.passed, "verdict": lost.verdict}
     if second is not None and work.old is not None:

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from adiabat.audit.audit import Finding
+from adiabat.compile import quickest
 from adiabat.data import Dataset
 from adiabat.data.statistics import elements
 from adiabat.metrics import evaluate_dataset
@@ -97,9 +98,11 @@ def forgetting(
         own: whether the labels of `old` are the base model's own predictions for structures like the new ones.
     """
     moved = relabeled(old, change or {})
+    rereferenced = quickest(shifted(copy.deepcopy(base), change)) if change else None
+    base, tuned = quickest(base), quickest(tuned)  # each evaluates hundreds of structures
     errors = {"new before": _errors(base, new)}
-    if change:
-        errors["new rereferenced"] = _errors(shifted(copy.deepcopy(base), change), new)
+    if rereferenced is not None:
+        errors["new rereferenced"] = _errors(rereferenced, new)
     errors |= {
         "new after": _errors(tuned, new),
         "base before": _errors(base, old),

@@ -10,6 +10,7 @@ import ase
 import numpy as np
 
 from adiabat.batched import evaluate_many
+from adiabat.compile import quickest
 from adiabat.data import Frame, MemoryDataset
 from adiabat.engines.ase import AdiabatCalculator, thermalize
 from adiabat.errors import DataError, DynamicsError, GeometryError
@@ -48,13 +49,14 @@ def generate(base: Potential, seeds: Sequence[ase.Atoms], config: GenerateConfig
     random = np.random.default_rng(seed)
     made: list[tuple[ase.Atoms, str, int]] = []
     remarks: list[str] = []
+    calculator = AdiabatCalculator(base)  # one for all, whose kernels are made ready once
     for place, start in enumerate(seeds):
         start = bare(start)
         made.append((start, "seed", place))
         made += [(atoms, "rattle", place) for atoms in rattled(start, config, random)]
         made += [(atoms, "strain", place) for atoms in strained(start, config, random)]
         for temperature in config.temperatures:
-            moved, stopped = _moved(base, start, temperature, config, random)
+            moved, stopped = _moved(calculator, start, temperature, config, random)
             made += [(atoms, "dynamics", place) for atoms in moved]
             if stopped:
                 remarks.append(f"dynamics of structure {place} at {temperature:g} K stopped early: {stopped}")
@@ -105,11 +107,15 @@ def strained(start: ase.Atoms, config: GenerateConfig, random: np.random.Generat
 
 
 def _moved(
-    base: Potential, start: ase.Atoms, temperature: float, config: GenerateConfig, random: np.random.Generator
+    calculator: AdiabatCalculator,
+    start: ase.Atoms,
+    temperature: float,
+    config: GenerateConfig,
+    random: np.random.Generator,
 ) -> tuple[list[ase.Atoms], str]:
     """Frames of Langevin dynamics, and why it stopped early if it did."""
     atoms = start.copy()
-    atoms.calc = AdiabatCalculator(base)
+    atoms.calc = calculator
     thermalize(atoms, temperature, random)
     steps = max(1, round(config.femtoseconds / config.timestep / config.frames))
     run = integrator(atoms, DynamicsConfig(timestep=config.timestep, temperature=temperature, friction=0.02), random)
@@ -129,11 +135,12 @@ def label(base: Potential, structures: Sequence[tuple[ase.Atoms, str, int]]) -> 
     """Frames with the base model's energy (eV), forces (eV/Å) and, of periodic ones, stress (eV/Å³), in order."""
     frames: dict[int, Frame] = {}
     base.eval()
+    quick = quickest(base)
     for periodic in (False, True):
         want = ("energy", "forces", "stress") if periodic and base.local else ("energy", "forces")
         chosen = [k for k, (atoms, _, _) in enumerate(structures) if bool(atoms.pbc.any()) == periodic]
         systems = [System.from_ase(structures[k][0]) for k in chosen]
-        found = evaluate_many(base, systems, want, names=chosen)
+        found = evaluate_many(quick, systems, want, names=chosen)
         for k, system, prediction in zip(chosen, systems, found, strict=True):
             values = {name: getattr(prediction, name).detach().double().cpu() for name in want}
             labels = {name: value if name == "forces" else value[0] for name, value in values.items()}
