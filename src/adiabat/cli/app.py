@@ -11,7 +11,7 @@ import typer
 from adiabat import __version__
 from adiabat.errors import AdiabatError
 
-_MODULES = ("quickstart", "data", "train", "transfer", "md", "parity", "audit", "export", "weights")
+_MODULES = ("quickstart", "data", "train", "transfer", "md", "parity", "audit", "export", "weights", "compare")
 
 app = typer.Typer(
     name="adiabat",

@@ -163,3 +163,21 @@ def distances(frames: Sequence[ase.Atoms], edges: np.ndarray) -> np.ndarray:
         counts += np.histogram(lengths[np.triu_indices(len(atoms), 1)], edges)[0]
     total = counts.sum() * (edges[1] - edges[0])
     return counts / total if total > 0 else counts
+
+
+def pareto(title: str, points: Mapping[str, tuple[float, float]], front: Sequence[str]) -> Picture:
+    """Force error over cost, both logarithmic, with the line of methods that none beats in both.
+
+    Args:
+        title: heading.
+        points: method to cost (µs per atom) and mean absolute force error (meV/Å).
+        front: names on the line, cheapest first.
+    """
+    figure, axes = _axes("cost of energy and forces (µs per atom)", "mean absolute force error (meV/Å)")
+    axes.plot(*zip(*(points[name] for name in front), strict=True), color=_GRAY, lw=1.0)
+    for name, point in points.items():
+        axes.plot(*point, "o", color=_BLUE if name in front else _ORANGE)
+        axes.annotate(name, point, xytext=(4, 4), textcoords="offset points", fontsize=8)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    return _picture(figure, title, f"Nothing is both cheaper and more accurate than {', '.join(front)}.", None)

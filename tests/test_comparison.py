@@ -1,0 +1,67 @@
+"""A comparison: fits, table, picture, resumption, and what the recipe refuses."""
+
+import json
+
+import pytest
+
+from adiabat.comparison import Recipe, compare
+from adiabat.comparison.table import unbeaten
+from adiabat.data import read, write
+from adiabat.errors import ConfigError
+from adiabat.quickstart import shipped
+
+POOR = {"kind": "acsf", "cutoff": 3.5, "recipe": {"shifted": 1, "centered": [], "angular": []}}
+ACSF = {"kind": "acsf", "cutoff": 3.5, "recipe": {"shifted": 3, "centered": [], "angular": [1.0]}}
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    frames = read(str(shipped("ethanol")))
+    for name, part in (("train", range(60)), ("test", range(60, 80))):
+        write(str(tmp_path / f"{name}.extxyz"), [frames[k] for k in part])
+    model = {"method": "local", "descriptor": ACSF}
+    return {
+        "sets": {"ethanol": {"train": str(tmp_path / "train.extxyz"), "test": str(tmp_path / "test.extxyz")}},
+        "models": {
+            "linear": {"model": model},
+            "poor": {"model": {"method": "local", "descriptor": POOR}},
+            "unfit": {"model": model, "fit": {"loss": {"stress": 1.0}}},
+        },
+        "output": str(tmp_path / "out"),
+    }
+
+
+def test_table_and_resumption(recipe, tmp_path):
+    lines = []
+    rows = {row.name: row for row in compare(recipe, lines.append)}
+    assert rows["linear"].errors["forces_mae"] < 0.7 * rows["poor"].errors["forces_mae"]
+    assert "stress" in rows["unfit"].note
+    table = (tmp_path / "out" / "comparison.md").read_text()
+    assert table.index("| linear |") < table.index("| poor |") < table.index("| unfit |")
+    assert (tmp_path / "out" / "comparison.html").exists()
+    recipe["models"]["linear"]["sets"] = {"ethanol": {"model.descriptor.cutoff": 3.0}}
+    lines.clear()
+    again = {row.name: row for row in compare(recipe, lines.append)}
+    assert [line.split(":")[0] for line in lines] == ["ethanol linear", "ethanol unfit"]
+    assert again["poor"] == rows["poor"]
+    assert again["linear"].errors != rows["linear"].errors
+    assert len(json.loads((tmp_path / "out" / "comparison.json").read_text())["rows"]) == 3
+
+
+def test_unbeaten():
+    points = {"a": (1.0, 10.0), "b": (2.0, 11.0), "c": (3.0, 5.0), "d": (4.0, 5.0)}
+    assert unbeaten(points) == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"models": {}}, "name at least one method"),
+        ({"models": {"x": {"fit": {}}}}, "lacks model"),
+        ({"models": {"x": {"model": {}, "sets": {"water": {}}}}}, "names water"),
+        ({"published": {"water": {"x": "file"}}}, "names water"),
+    ],
+)
+def test_refuses(recipe, change, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        Recipe.parse({**recipe, **change})
