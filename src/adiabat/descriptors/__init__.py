@@ -47,6 +47,20 @@ DESCRIPTORS = {
             "Atom-centered symmetry functions G2 to G5",
             "10.1063/1.3553717",
         ),
+        Page(
+            "snap",
+            "snap",
+            "SNAPDescriptorConfig",
+            "Bispectrum components on the three-sphere, also element by element (SNAP)",
+            "10.1016/j.jcp.2014.12.018",
+        ),
+        Page(
+            "soap",
+            "soap",
+            "SOAPConfig",
+            "Smooth overlap of atomic positions, as in QUIP, DScribe or featomic",
+            "10.1103/PhysRevB.87.184115",
+        ),
     )
 }
 

@@ -1,0 +1,133 @@
+"""Expansion of neighbor densities in radial functions and spherical harmonics: c_nlm = Σ_j w(r_j) f_nl(r_j) Y_lm.
+
+| symbol | here | shape, unit |
+|---|---|---|
+| c_nlm | `DensityExpansion.from_vectors` | [atoms, channels, n_max, (l_max + 1)²] |
+| f_nl(r) | `RadialTable` | [pairs, n_max, l_max + 1] |
+| f_c(r) | 1 up to r_c − width, then ½ (1 + cos π(r − r_c + width)/width) | 1 |
+| w(r) | `Weighting`, times f_c | 1 |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import pi
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from adiabat.descriptors.base import element_index
+from adiabat.descriptors.density_radial import RadialTable
+from adiabat.geometry import Graph
+from adiabat.nn.spherical_harmonics import SphericalHarmonics
+from adiabat.settings import Settings
+
+
+class Weighting(Settings):
+    """How much a neighbor counts: c [1 + 2 (r/r0)³ − 3 (r/r0)²]^m, c / (d + (r/r0)^m) or c / (d + exp(−r/r0))."""
+
+    form: Literal["poly", "pow", "exp"] = "pow"
+    """Which of them."""
+    r0: float = Field(default=2.0, gt=0.0)
+    """Å; `poly` is zero beyond."""
+    c: float = 1.0
+    """Factor."""
+    d: float = 1.0
+    """Added in the denominator of pow and exp."""
+    m: float = 4.0
+    """Power."""
+
+    def __call__(self, distances: Tensor) -> Tensor:
+        """`[n]` Å to `[n]`."""
+        x = distances / self.r0
+        if self.form == "poly":
+            x = x.clamp(max=1.0)
+            return self.c * (1.0 + 2.0 * x**3 - 3.0 * x**2) ** self.m
+        return self.c / (self.d + (x**self.m if self.form == "pow" else torch.exp(-x)))
+
+
+def shifted_cosine(distances: Tensor, cutoff: float, width: float) -> Tensor:
+    """f_c: 1 up to cutoff − width, 0 from the cutoff on; `width` 0 gives 1 everywhere."""
+    if width == 0.0:
+        return torch.ones_like(distances)
+    x = ((distances - cutoff + width) / width).clamp(0.0, 1.0)
+    return 0.5 * (1.0 + torch.cos(pi * x))
+
+
+class DensityExpansion(nn.Module):
+    """Coefficients of the neighbor density in channels, each a weighted sum over elements.
+
+    Args:
+        elements: atomic numbers.
+        table: f_nl(r).
+        n_max, l_max: sizes.
+        mixing: `[channels, elements]`, weight of a neighbor's density in each channel.
+        center: `[channels, elements]`, weight of the central atom's own density.
+        cutoff, width: of f_c, Å.
+        weighting: w(r), or None for 1.
+    """
+
+    element: Tensor
+    mixing: Tensor
+    center: Tensor
+    degree: Tensor
+    coefficients: Tensor
+    origin: Tensor
+
+    def __init__(
+        self,
+        elements: Iterable[int],
+        table: RadialTable,
+        n_max: int,
+        l_max: int,
+        mixing: Tensor,
+        center: Tensor,
+        cutoff: float,
+        width: float,
+        weighting: Weighting | None = None,
+    ):
+        super().__init__()
+        self.n_max, self.l_max = n_max, l_max
+        self.cutoff, self.width, self.weighting = cutoff, width, weighting
+        self.stop, self.error = table.stop, table.error
+        self.harmonics = SphericalHarmonics(l_max, "integral")
+        degrees = torch.cat([torch.full((2 * l + 1,), l) for l in range(l_max + 1)])
+        origin = table(torch.zeros(1, dtype=torch.float64)).reshape(n_max, l_max + 1)[:, 0] * (4.0 * pi) ** -0.5
+        tensors: Mapping[str, Tensor] = {
+            "element": element_index(elements),
+            "mixing": mixing.double(),
+            "center": center.double(),
+            "degree": degrees,
+            "coefficients": table.coefficients,
+            "origin": origin,
+        }
+        for name, tensor in tensors.items():
+            self.register_buffer(name, tensor, persistent=False)
+
+    @property
+    def table(self) -> RadialTable:
+        """f_nl(r), channels n·(l_max + 1) + l."""
+        return RadialTable(self.coefficients, self.stop, self.error)
+
+    def weights(self, distances: Tensor) -> Tensor:
+        """w(r) f_c(r) `[pairs]`."""
+        values = shifted_cosine(distances, self.cutoff, self.width)
+        return values if self.weighting is None else values * self.weighting(distances)
+
+    def from_vectors(self, vectors: Tensor, graph: Graph) -> Tensor:
+        """c `[atoms, channels, n_max, (l_max + 1)²]`, degree by degree, m = −l..l, z the polar axis."""
+        distances = vectors.norm(dim=1)
+        radial = self.table(distances).unflatten(1, (self.n_max, self.l_max + 1))
+        radial = (radial * self.weights(distances)[:, None, None]).index_select(2, self.degree)
+        angular = self.harmonics(vectors.roll(-1, dims=1))  # that block's polar axis is y
+        kinds = self.element[graph.system.numbers]
+        elements = self.mixing.shape[1]
+        place = graph.centers * elements + kinds.index_select(0, graph.neighbors)
+        rows = kinds.shape[0] * elements
+        found = vectors.new_zeros((rows, self.n_max, angular.shape[1]))
+        found = found.index_add(0, place, radial * angular[:, None, :]).unflatten(0, (kinds.shape[0], elements))
+        found = torch.einsum("aenm,ce->acnm", found, self.mixing.to(vectors.dtype))
+        own = self.center.to(vectors.dtype).T.index_select(0, kinds)[:, :, None] * self.origin.to(vectors.dtype)
+        return torch.cat((found[..., :1] + own[..., None], found[..., 1:]), dim=3)
