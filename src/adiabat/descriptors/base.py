@@ -91,6 +91,40 @@ class Descriptor(nn.Module):
                     slopes[:, begin : begin + ROWS] = found.transpose(0, 1)
         return values.detach(), slopes
 
+    def weighted(self, graph: Graph, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Weighted sums of each atom's features `[atoms]` and their slopes by pair vectors `[pairs, 3]`, Å⁻¹.
+
+        Without gradient history; weights are those of each element `[elements, size]`.
+        """
+        with torch.enable_grad():
+            sums, slopes, _ = self._weighted(graph, weights, history=False)
+        return sums.detach(), slopes.detach()
+
+    def pulled(self, graph: Graph, weights: Tensor, parts: Tensor, directions: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The gradient of Σ_i parts_i s_i + Σ_p directions_p · ds/dr_p, where s are the sums of `weighted`.
+
+        Args:
+            weights: `[elements, size]`.
+            parts: `[atoms]`.
+            directions: `[pairs, 3]`.
+
+        Returns:
+            The gradients by the parameters, in their order, and by the weights.
+        """
+        with torch.enable_grad():
+            sums, slopes, weights = self._weighted(graph, weights, history=True)
+            total = (sums * parts).sum() + (slopes * directions).sum()
+            found = torch.autograd.grad(total, [weights, *self.parameters()], allow_unused=True)
+        given = [torch.zeros_like(p) if g is None else g for p, g in zip(self.parameters(), found[1:], strict=True)]
+        return given, torch.zeros_like(weights) if found[0] is None else found[0]
+
+    def _weighted(self, graph: Graph, weights: Tensor, history: bool) -> tuple[Tensor, Tensor, Tensor]:
+        vectors, weights = graph.vectors().detach().requires_grad_(), weights.detach().requires_grad_()
+        place = element_index(self.elements)[graph.system.numbers]
+        sums = (self.from_vectors(vectors, graph) * weights[place]).sum(dim=1)
+        (slopes,) = torch.autograd.grad(sums.sum(), vectors, create_graph=history, materialize_grads=True)
+        return sums, slopes, weights
+
 
 def element_index(elements: Iterable[int]) -> Tensor:
     """Table from atomic number to place among `elements`, −1 for others `[119]`."""

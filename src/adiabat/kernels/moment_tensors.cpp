@@ -1,0 +1,416 @@
+// Contractions of moment tensors: energies linear in them, their slopes, gradients for training, and the Jacobian
+// (moment_tensors.py).
+//
+// The neighbors of a center are sorted by element and laid out in vectors of 64 bytes, filled up with ones at the
+// cutoff. Everything is written for a type of number that is either a value, or a value with its derivative along a
+// given displacement of the atoms: the gradient of forces with respect to weights is the derivative of the reverse
+// pass. Each center writes to its own pairs.
+#include <limits>
+#include <utility>
+
+#include "lanes.hpp"
+
+// A value and its derivative along a direction.
+template <typename V>
+struct Dual {
+    V v, d;
+};
+template <typename V>
+INLINE Dual<V> operator+(const Dual<V>& a, const Dual<V>& b) { return {a.v + b.v, a.d + b.d}; }
+template <typename V>
+INLINE Dual<V> operator-(const Dual<V>& a, const Dual<V>& b) { return {a.v - b.v, a.d - b.d}; }
+template <typename V>
+INLINE Dual<V> operator*(const Dual<V>& a, const Dual<V>& b) { return {a.v * b.v, a.v * b.d + a.d * b.v}; }
+template <typename V>
+INLINE Dual<V>& operator+=(Dual<V>& a, const Dual<V>& b) { return a = a + b; }
+
+struct Sizes {
+    index_t kinds, radial, basis, monomials, basic, numbers, products, scalars;
+};
+struct Basic {
+    int32_t radial, monomial;
+};
+struct Factor {  // numbers[made] += factor * numbers[a] * numbers[b]
+    int32_t a, b, factor, made;
+};
+struct Parent {
+    int32_t monomial, axis;
+};
+
+template <typename T>
+struct Problem {
+    index_t atoms;
+    const index_t *begins, *neighbors, *kind;
+    const T* vectors;
+    const Sizes& size;
+    double inner, outer;
+    const Basic* basic;
+    const Parent* parents;
+    const Factor* products;
+    const int32_t* scalars;
+    const T *coefficients, *weights;  // [kinds, kinds, radial, basis], [kinds, scalars]
+    const T* directions = nullptr;    // of the derivative, for each pair
+};
+
+// Plain numbers, in vectors (wide) and alone (one).
+template <typename T>
+struct Plain {
+    using wide = Vec<T>;
+    using one = T;
+    static constexpr bool dual = false;
+    static INLINE wide constant(T value) { return spread<T>(value); }
+    static INLINE one alone(T value) { return value; }
+    static INLINE one total(const wide& v) { return sum<T>(v); }
+    static INLINE wide of(one v) { return spread<T>(v); }
+    static INLINE wide root(const wide& s) {
+        wide r;
+        for (int l = 0; l < Lanes<T>::count; ++l) r[l] = std::sqrt(s[l]);
+        return r;
+    }
+    static INLINE wide inverse(const wide& r) { return 1 / r; }
+};
+template <typename T>
+struct Along {
+    using wide = Dual<Vec<T>>;
+    using one = Dual<T>;
+    static constexpr bool dual = true;
+    static INLINE wide constant(T value) { return {spread<T>(value), Vec<T>{}}; }
+    static INLINE one alone(T value) { return {value, 0}; }
+    static INLINE one total(const wide& v) { return {sum<T>(v.v), sum<T>(v.d)}; }
+    static INLINE wide of(const one& v) { return {spread<T>(v.v), spread<T>(v.d)}; }
+    static INLINE wide root(const wide& s) {
+        const Vec<T> r = Plain<T>::root(s.v);
+        return {r, s.d / (2 * r)};
+    }
+    static INLINE wide inverse(const wide& r) {
+        const Vec<T> i = 1 / r.v;
+        return {i, -r.d * i * i};
+    }
+};
+
+template <typename T, typename Kind>
+struct Center {
+    using vec = Vec<T>;
+    using wide = typename Kind::wide;
+    using one = typename Kind::one;
+    static constexpr index_t lanes = Lanes<T>::count;
+
+    const Problem<T>& q;
+    const Sizes& size;
+    index_t width = 0, blocks = 0;     // width: vectors of the most neighbors
+    std::vector<char> memory;
+    wide *u, *inverse, *f, *rise, *shape, *phi, *pulled;  // [..][width]; u: three, rise: df/dr, pulled: of one block
+    one *number, *given;                                  // of all numbers and their gradient
+    std::vector<index_t> pair, kind;                      // pair of each lane, -1 for none; element of each block
+    T xs;                                                 // dx/dr
+
+    explicit Center(const Problem<T>& q) : q(q), size(q.size), xs(2 / (q.outer - q.inner)) {
+        index_t most = 0;
+        for (index_t i = 0; i < q.atoms; ++i) most = std::max(most, q.begins[i + 1] - q.begins[i]);
+        width = most / lanes + size.kinds + 1;
+        const index_t rows = 4 + 2 * size.radial + size.monomials + size.basis;
+        memory.resize((rows * width + size.monomials) * sizeof(wide) + 2 * size.numbers * sizeof(one) + 64);
+        char* at = (char*)(((uintptr_t)memory.data() + 63) / 64 * 64);
+        auto take = [&](index_t some) { return (wide*)std::exchange(at, at + some * sizeof(wide)); };
+        u = take(3 * width), inverse = take(width), f = take(size.radial * width), rise = take(size.radial * width);
+        shape = take(size.monomials * width), phi = take(size.basis * width), pulled = take(size.monomials);
+        number = (one*)at, given = number + size.numbers;
+        pair.resize(width * lanes), kind.resize(width);
+    }
+
+    // Neighbors within the cutoff, sorted by element.
+    void gather(index_t i) {
+        blocks = 0;
+        const T limit = q.outer * q.outer;
+        for (index_t a = 0; a < size.kinds; ++a) {
+            index_t lane = lanes;
+            for (index_t p = q.begins[i]; p < q.begins[i + 1]; ++p) {
+                const T* v = q.vectors + 3 * p;
+                if (q.kind[q.neighbors[p]] != a || !(v[0] * v[0] + v[1] * v[1] + v[2] * v[2] < limit)) continue;
+                if (lane == lanes) {
+                    lane = 0, kind[blocks] = a;
+                    for (index_t k = 0; k < 3; ++k) u[k * width + blocks] = Kind::constant(k ? 0 : (T)q.outer);
+                    std::fill_n(pair.begin() + blocks * lanes, lanes, -1);
+                    ++blocks;
+                }
+                const index_t block = blocks - 1;
+                for (index_t k = 0; k < 3; ++k) {
+                    if constexpr (Kind::dual) {
+                        u[k * width + block].v[lane] = v[k];
+                        u[k * width + block].d[lane] = q.directions[3 * p + k];
+                    } else {
+                        u[k * width + block][lane] = v[k];
+                    }
+                }
+                pair[block * lanes + lane++] = p;
+            }
+        }
+        for (index_t k = 0; k < blocks; ++k) {
+            wide &x = u[k], &y = u[width + k], &z = u[2 * width + k];
+            const wide r = Kind::root(x * x + y * y + z * z);
+            inverse[k] = Kind::inverse(r);
+            x = x * inverse[k], y = y * inverse[k], z = z * inverse[k];
+            radial(k, r, q.coefficients + (q.kind[i] * size.kinds + kind[k]) * size.radial * size.basis);
+            shape[k] = Kind::constant(1);
+        }
+        for (index_t m = 1; m < size.monomials; ++m) {
+            const wide *low = shape + q.parents[m].monomial * width, *along = u + q.parents[m].axis * width;
+            for (index_t k = 0; k < blocks; ++k) shape[m * width + k] = low[k] * along[k];
+        }
+    }
+
+    // Radial functions, their slopes, and the functions that they are made of.
+    INLINE void radial(index_t k, const wide& r, const T* c) {
+        const wide x = Kind::constant(xs) * r - Kind::constant(1 + (T)q.inner * xs), two = Kind::constant(2);
+        const wide left = Kind::constant((T)q.outer) - r, square = left * left;
+        wide t = Kind::constant(1), before = x, steep = Kind::constant(0), steep_before = Kind::constant(1);
+        for (index_t n = 0; n < size.radial; ++n) f[n * width + k] = rise[n * width + k] = Kind::constant(0);
+        for (index_t b = 0; b < size.basis; ++b) {  // before: what would follow backwards, T_-1 = T_1
+            const wide value = t * square, slope = Kind::constant(xs) * steep * square - two * left * t;
+            phi[b * width + k] = value;
+            for (index_t n = 0; n < size.radial; ++n) {
+                const wide own = Kind::constant(c[n * size.basis + b]);
+                f[n * width + k] += own * value, rise[n * width + k] += own * slope;
+            }
+            const wide next = b ? two * x * t - before : x;
+            const wide steeper = b ? two * t + two * x * steep - steep_before : Kind::constant(1);
+            before = t, t = next, steep_before = steep, steep = steeper;
+        }
+    }
+
+    void forward() {
+        for (index_t b = 0; b < size.basic; ++b) {
+            const wide *g = f + q.basic[b].radial * width, *s = shape + q.basic[b].monomial * width;
+            wide total = Kind::constant(0);
+            for (index_t k = 0; k < blocks; ++k) total += g[k] * s[k];
+            number[b] = Kind::total(total);
+        }
+        std::fill(number + size.basic, number + size.numbers, Kind::alone(0));
+        for (index_t n = 0; n < size.products; ++n) {
+            const Factor& p = q.products[n];
+            number[p.made] += Kind::alone((T)p.factor) * (number[p.a] * number[p.b]);
+        }
+    }
+
+    // Gradients of all numbers, from those of the contractions.
+    void backward(const T* weights) {
+        std::fill(given, given + size.numbers, Kind::alone(0));
+        for (index_t s = 0; s < size.scalars; ++s) given[q.scalars[s]] = Kind::alone(weights[s]);
+        for (index_t n = size.products - 1; n >= 0; --n) {
+            const Factor& p = q.products[n];
+            const one own = Kind::alone((T)p.factor) * given[p.made];
+            given[p.a] += own * number[p.b];
+            given[p.b] += own * number[p.a];
+        }
+    }
+
+    // The slope of a block's pairs: with respect to x, y and z, from `given`. `take` gets each radial function's gradient.
+    template <typename Take>
+    INLINE void pull(index_t k, wide* slope, Take take) {
+        std::fill(pulled, pulled + size.monomials, Kind::constant(0));
+        wide along = Kind::constant(0), turn[3] = {along, along, along};
+        for (index_t b = 0; b < size.basic;) {
+            const index_t n = q.basic[b].radial;
+            const wide g = f[n * width + k];
+            wide own = Kind::constant(0);
+            for (; b < size.basic && q.basic[b].radial == n; ++b) {
+                const index_t m = q.basic[b].monomial;
+                const wide value = Kind::of(given[b]);
+                own += value * shape[m * width + k];
+                pulled[m] += value * g;
+            }
+            along += own * rise[n * width + k];
+            take(n, own);
+        }
+        for (index_t m = size.monomials - 1; m > 0; --m) {
+            const Parent& p = q.parents[m];
+            turn[p.axis] += pulled[m] * shape[p.monomial * width + k];
+            pulled[p.monomial] += pulled[m] * u[p.axis * width + k];
+        }
+        const wide *x = u + k, *y = x + width, *z = y + width;
+        const wide radial = turn[0] * *x + turn[1] * *y + turn[2] * *z, rest = along - radial * inverse[k];
+        slope[0] = turn[0] * inverse[k] + rest * *x;
+        slope[1] = turn[1] * inverse[k] + rest * *y;
+        slope[2] = turn[2] * inverse[k] + rest * *z;
+    }
+};
+
+// Energies of atoms, and their slopes by pair vectors.
+template <typename T>
+void energies(const Problem<T>& q, T* values, T* slopes, index_t threads) {
+    const Sizes& size = q.size;
+    if (std::any_of(q.kind, q.kind + q.atoms, [&](index_t e) { return e < 0 || e >= size.kinds; })) {
+        std::fill(values, values + q.atoms, std::numeric_limits<T>::quiet_NaN());
+        std::fill(slopes, slopes + 3 * q.begins[q.atoms], std::numeric_limits<T>::quiet_NaN());
+        return;
+    }
+#pragma omp parallel num_threads(threads) if (q.atoms > 1)
+    {
+        Center<T, Plain<T>> center(q);
+        constexpr index_t lanes = Lanes<T>::count;
+#pragma omp for schedule(dynamic, 8)
+        for (index_t i = 0; i < q.atoms; ++i) {
+            std::fill(slopes + 3 * q.begins[i], slopes + 3 * q.begins[i + 1], T(0));
+            const T* weights = q.weights + q.kind[i] * size.scalars;
+            center.gather(i);
+            center.forward();
+            T total = 0;
+            for (index_t s = 0; s < size.scalars; ++s) total += weights[s] * center.number[q.scalars[s]];
+            values[i] = total;
+            center.backward(weights);
+            for (index_t k = 0; k < center.blocks; ++k) {
+                Vec<T> slope[3];
+                center.pull(k, slope, [](index_t, const Vec<T>&) {});
+                for (index_t l = 0; l < lanes; ++l)
+                    for (index_t c = 0; c < 3 && center.pair[k * lanes + l] >= 0; ++c)
+                        slopes[3 * center.pair[k * lanes + l] + c] = slope[c][l];
+            }
+        }
+    }
+}
+
+// The gradient of sum_i parts[i] E_i + sum_p directions[p] . dE/dr_p with respect to coefficients and weights.
+template <typename T>
+void gradient(const Problem<T>& q, const T* parts, T* coefficients, T* weights, index_t threads) {
+    const Sizes& size = q.size;
+    const index_t functions = size.radial * size.basis, all = size.kinds * size.kinds * functions;
+    std::fill(coefficients, coefficients + all, T(0));
+    std::fill(weights, weights + size.kinds * size.scalars, T(0));
+    std::vector<std::vector<T>> parts_of(threads), weights_of(threads);
+#pragma omp parallel num_threads(threads) if (q.atoms > 1)
+    {
+        Center<T, Along<T>> center(q);
+        std::vector<T>&own = parts_of[omp_get_thread_num()], &own_weights = weights_of[omp_get_thread_num()];
+        own.assign(all, T(0)), own_weights.assign(size.kinds * size.scalars, T(0));
+#pragma omp for schedule(static)
+        for (index_t i = 0; i < q.atoms; ++i) {
+            const T part = parts[i];
+            center.gather(i);
+            center.forward();
+            T* to = own_weights.data() + q.kind[i] * size.scalars;
+            for (index_t s = 0; s < size.scalars; ++s) {
+                const auto& b = center.number[q.scalars[s]];
+                to[s] += part * b.v + b.d;
+            }
+            center.backward(q.weights + q.kind[i] * size.scalars);
+            for (index_t k = 0; k < center.blocks; ++k) {
+                Dual<Vec<T>> slope[3];
+                T* made = own.data() + (q.kind[i] * size.kinds + center.kind[k]) * functions;
+                center.pull(k, slope, [&](index_t n, const Dual<Vec<T>>& g) {
+                    for (index_t b = 0; b < size.basis; ++b) {
+                        const auto& phi = center.phi[b * center.width + k];
+                        made[n * size.basis + b] += sum<T>(part * g.v * phi.v + g.v * phi.d + g.d * phi.v);
+                    }
+                });
+            }
+        }
+    }
+    for (const auto& own : parts_of)  // in the order of threads, so that a sum is the same every time
+        for (size_t k = 0; k < own.size(); ++k) coefficients[k] += own[k];
+    for (const auto& own : weights_of)
+        for (size_t k = 0; k < own.size(); ++k) weights[k] += own[k];
+}
+
+// Derivatives of a monomial with respect to the three components, through the chain of its parents.
+template <typename T>
+void derivative(const Center<T, Plain<T>>& center, index_t m, index_t k, Vec<T>* turn) {
+    Vec<T> rest = spread<T>(1);
+    while (m) {
+        const Parent& p = center.q.parents[m];
+        turn[p.axis] += rest * center.shape[p.monomial * center.width + k];
+        rest *= center.u[p.axis * center.width + k];
+        m = p.monomial;
+    }
+}
+
+// Contractions [atoms, scalars] and their slopes by pair vectors [pairs, scalars, 3].
+template <typename T>
+void jacobian(const Problem<T>& q, T* values, T* slopes, index_t threads) {
+    const Sizes& size = q.size;
+    constexpr index_t lanes = Lanes<T>::count;
+    // the products and basic numbers that each contraction is made of
+    std::vector<std::vector<int32_t>> steps(size.scalars), roots(size.scalars);
+    for (index_t s = 0; s < size.scalars; ++s) {
+        std::vector<char> used(size.numbers, 0);
+        used[q.scalars[s]] = 1;
+        for (index_t n = size.products - 1; n >= 0; --n) {
+            const Factor& p = q.products[n];
+            if (used[p.made]) used[p.a] = used[p.b] = 1, steps[s].push_back((int32_t)n);
+        }
+        for (index_t b = 0; b < size.basic; ++b)
+            if (used[b]) roots[s].push_back((int32_t)b);
+    }
+#pragma omp parallel num_threads(threads) if (q.atoms > 1)
+    {
+        Center<T, Plain<T>> center(q);
+        std::vector<Vec<T>> basic_slopes(3 * size.basic);
+        std::vector<T> made(size.scalars * size.basic);
+        std::vector<T> given(size.numbers);
+#pragma omp for schedule(dynamic, 8)
+        for (index_t i = 0; i < q.atoms; ++i) {
+            std::fill(slopes + 3 * size.scalars * q.begins[i], slopes + 3 * size.scalars * q.begins[i + 1], T(0));
+            center.gather(i);
+            center.forward();
+            for (index_t s = 0; s < size.scalars; ++s) {
+                values[i * size.scalars + s] = center.number[q.scalars[s]];
+                for (const int32_t n : steps[s]) given[q.products[n].a] = given[q.products[n].b] = 0;
+                given[q.scalars[s]] = 1;
+                for (const int32_t n : steps[s]) {
+                    const Factor& p = q.products[n];
+                    const T own = (T)p.factor * given[p.made];
+                    given[p.a] += own * center.number[p.b];
+                    given[p.b] += own * center.number[p.a];
+                }
+                for (size_t b = 0; b < roots[s].size(); ++b) made[s * size.basic + b] = given[roots[s][b]];
+            }
+            for (index_t k = 0; k < center.blocks; ++k) {
+                const Vec<T>* u = center.u + k;
+                const index_t w = center.width;
+                const Vec<T> inverse = center.inverse[k];
+                // the slope of a monomial of directions is that of the power of coordinates, less its part along r
+                for (index_t b = 0; b < size.basic; ++b) {
+                    const index_t m = q.basic[b].monomial, n = q.basic[b].radial;
+                    const Vec<T> g = center.f[n * w + k], shape = center.shape[m * w + k];
+                    Vec<T> turn[3] = {};
+                    derivative(center, m, k, turn);
+                    const Vec<T> radial = turn[0] * u[0] + turn[1] * u[w] + turn[2] * u[2 * w];
+                    const Vec<T> along = center.rise[n * w + k] * shape - g * radial * inverse;
+                    for (index_t c = 0; c < 3; ++c)
+                        basic_slopes[3 * b + c] = g * turn[c] * inverse + along * u[c * w];
+                }
+                for (index_t s = 0; s < size.scalars; ++s) {
+                    Vec<T> total[3] = {};
+                    for (size_t b = 0; b < roots[s].size(); ++b) {
+                        const T own = made[s * size.basic + b];
+                        const Vec<T>* from = basic_slopes.data() + 3 * roots[s][b];
+                        for (index_t c = 0; c < 3; ++c) total[c] += own * from[c];
+                    }
+                    for (index_t l = 0; l < lanes; ++l) {
+                        const index_t p = center.pair[k * lanes + l];
+                        if (p < 0) continue;
+                        for (index_t c = 0; c < 3; ++c) slopes[3 * (p * size.scalars + s) + c] = total[c][l];
+                    }
+                }
+            }
+        }
+    }
+}
+
+#define GIVEN(T)                                                                                                    \
+    index_t atoms, const index_t *begins, const index_t *neighbors, const index_t *kind, const T *vectors,          \
+        const Sizes *sizes, double inner, double outer, const Basic *basic, const Parent *parents,                  \
+        const Factor *products, const int32_t *scalars, const T *coefficients
+#define PROBLEM atoms, begins, neighbors, kind, vectors, *sizes, inner, outer, basic, parents, products, scalars, coefficients
+#define EXPORTS(name, T)                                                                                            \
+    extern "C" void energies_##name(GIVEN(T), const T* weights, T* values, T* slopes, index_t threads) {            \
+        energies<T>(Problem<T>{PROBLEM, weights}, values, slopes, threads);                                         \
+    }                                                                                                               \
+    extern "C" void gradient_##name(GIVEN(T), const T* weights, const T* directions, const T* parts,                \
+                                    T* made_coefficients, T* made_weights, index_t threads) {                       \
+        gradient<T>(Problem<T>{PROBLEM, weights, directions}, parts, made_coefficients, made_weights, threads);     \
+    }                                                                                                               \
+    extern "C" void jacobian_##name(GIVEN(T), T* values, T* slopes, index_t threads) {                              \
+        jacobian<T>(Problem<T>{PROBLEM, nullptr}, values, slopes, threads);                                         \
+    }
+EXPORTS(f32, float)
+EXPORTS(f64, double)

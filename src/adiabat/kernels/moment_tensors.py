@@ -1,0 +1,143 @@
+"""Contractions of moment tensors: energies linear in them, slopes and Jacobian, and gradients for training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from adiabat.kernels.build import call, library, same_type
+from adiabat.kernels.operation import Kernel
+from adiabat.kernels.pairs import PairIndex
+
+NAME = "moment_tensors"
+
+
+class MomentTensors:
+    """The lists of contractions, as the kernel walks them.
+
+    Args:
+        basic: (radial function, monomial) of each component of a moment, in order of radial functions.
+        parents: (monomial, component of the direction) each monomial but the first is the product of.
+        products: (i, j, factor, k), see `descriptors.contractions.Contractions`.
+        scalars: which numbers are the contractions.
+        numbers: how many numbers there are.
+        kinds: number of elements.
+        inner, cutoff: ends of the range of the radial functions' variable, Å.
+
+    Raises CapabilityError if this machine has no compiler for it.
+    """
+
+    def __init__(
+        self,
+        basic: Sequence[tuple[int, int]],
+        parents: Sequence[tuple[int, int]],
+        products: Sequence[tuple[int, int, int, int]],
+        scalars: Sequence[int],
+        numbers: int,
+        kinds: int,
+        inner: float,
+        cutoff: float,
+    ):
+        library(NAME)
+        self.kinds, self.size, self.numbers = kinds, len(scalars), numbers
+        self.inner, self.cutoff = inner, cutoff
+        tables = (basic, parents, products, scalars)
+        shapes = ((-1, 2), (-1, 2), (-1, 4), (-1,))
+        self._lists = [
+            torch.tensor(t, dtype=torch.int32).reshape(s).contiguous() for t, s in zip(tables, shapes, strict=True)
+        ]
+
+    def energies(
+        self, vectors: Tensor, kinds: Tensor, pairs: PairIndex, coefficients: Tensor, weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Σ_α ξ_α B_α of each atom `[atoms]` and its slopes by pair vectors `[pairs, 3]`.
+
+        Args:
+            vectors: from center to neighbor `[pairs, 3]`, Å.
+            kinds: each atom's element, a place `[atoms]`.
+            pairs: from `PairIndex.of`.
+            coefficients: of the radial functions `[kinds², radial, basis]`.
+            weights: ξ of each element of the center `[kinds, size]`.
+        """
+        values, slopes = vectors.new_empty(kinds.shape[0]), vectors.new_empty(vectors.shape)
+        self._call("energies", (vectors, kinds, pairs.neighbors, pairs.begins), coefficients, weights, values, slopes)
+        return values, slopes
+
+    def gradient(
+        self,
+        vectors: Tensor,
+        kinds: Tensor,
+        pairs: PairIndex,
+        coefficients: Tensor,
+        weights: Tensor,
+        parts: Tensor,
+        directions: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Gradient of Σ_i parts_i E_i + Σ_p directions_p · dE/dr_p by coefficients and weights, in their shapes.
+
+        Args:
+            vectors, kinds, pairs, coefficients, weights: as for `energies`.
+            parts: `[atoms]`.
+            directions: `[pairs, 3]`.
+        """
+        made = torch.empty_like(coefficients), torch.empty_like(weights)
+        given = (vectors, kinds, pairs.neighbors, pairs.begins)
+        self._call("gradient", given, coefficients, weights, directions.contiguous(), parts.contiguous(), *made)
+        return made
+
+    def jacobian(
+        self, vectors: Tensor, kinds: Tensor, pairs: PairIndex, coefficients: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """B `[atoms, size]` and its slopes by each pair vector `[pairs, size, 3]`; arguments as for `energies`."""
+        values = vectors.new_empty((kinds.shape[0], self.size))
+        slopes = vectors.new_empty((vectors.shape[0], self.size, 3))
+        self._call("jacobian", (vectors, kinds, pairs.neighbors, pairs.begins), coefficients, values, slopes)
+        return values, slopes
+
+    def _call(self, function: str, given: Sequence[Tensor], coefficients: Tensor, *rest: Tensor) -> None:
+        vectors, kinds, neighbors, begins = (t.detach().contiguous() for t in given)
+        rest = (coefficients.detach().contiguous(), *(t.detach().contiguous() for t in rest))
+        basic, parents, products, scalars = self._lists
+        _, radial, basis = coefficients.shape
+        counts = (self.kinds, radial, basis, len(parents), len(basic), self.numbers, len(products), self.size)
+        call(
+            NAME, function, same_type(vectors, *rest), len(kinds), begins, neighbors, kinds, vectors,
+            torch.tensor(counts), self.inner, self.cutoff, basic, parents, products, scalars, *rest,
+        )  # fmt: skip
+
+
+class MomentTensorEnergies(Kernel):
+    """Energies Σ_α ξ_α B_α of atoms, differentiable once in the pair vectors; slopes are made along the way.
+
+    Args:
+        lists: the contractions.
+        coefficients: of the radial functions `[kinds², radial, basis]`.
+        weights: ξ of each element of the center `[kinds, size]`, in the same floating-point type.
+    """
+
+    differentiable: ClassVar[int] = 1
+    kept = 1
+
+    def __init__(self, lists: MomentTensors, coefficients: Tensor, weights: Tensor):
+        self.lists = lists
+        self.coefficients, self.weights = coefficients.detach().contiguous(), weights.detach().contiguous()
+
+    def __call__(self, vectors: Tensor, kinds: Tensor, pairs: PairIndex) -> Tensor:
+        """Energies `[atoms]` of pair vectors `[pairs, 3]`, places of elements `[atoms]` and `PairIndex.of`."""
+        (made,) = self.apply(vectors, kinds, pairs.neighbors, pairs.begins)
+        return made
+
+    def outputs(self, *inputs: Tensor) -> list[Tensor]:
+        vectors, kinds = inputs[:2]
+        return [vectors.new_empty(kinds.shape), vectors.new_empty(vectors.shape)]
+
+    def run(self, inputs: Sequence[Tensor], made: Sequence[Tensor]) -> None:
+        self.lists._call("energies", inputs, self.coefficients, self.weights, *made)
+
+    def pull(self, inputs: Sequence[Tensor], gradients: Sequence[Tensor], made: Sequence[Tensor]) -> None:
+        _, _, _, begins, slopes = inputs
+        counts = begins[1:] - begins[:-1]
+        torch.mul(slopes, gradients[0].repeat_interleave(counts)[:, None], out=made[0])
