@@ -18,6 +18,7 @@ from adiabat.architectures.local.bpnn import BPNN, BPNNConfig
 from adiabat.architectures.local.deep_potential import DeepPotential, DeepPotentialConfig
 from adiabat.architectures.local.local import Local, LocalConfig
 from adiabat.architectures.local.nep import NEP, NEPConfig
+from adiabat.architectures.local.snap import SNAP, SNAPConfig
 from adiabat.descriptors.aev import Terms
 from adiabat.descriptors.symmetry_functions import Recipe
 from adiabat.geometry import Graph, System
@@ -43,6 +44,11 @@ SMALL_LOCAL = {
     "descriptor": {"kind": "acsf", "cutoff": 3.0, "recipe": {"centered": [1.0], "shifted": 2, "angular": [1.0]}},
     "regressor": {"kind": "quadratic"},
 }
+SMALL_SNAP = {
+    "descriptor": {"cutoff": 3.0, "twojmax": 2, "by_element": True},
+    "quadratic": True,
+    "repulsion": (1.0, 2.0),
+}
 SMALL_AEV = Terms(
     cutoff=3.0,
     radial_shifts=(1.0, 2.0),
@@ -65,6 +71,7 @@ def loosened(model, size=0.2):
 MODELS = {
     "bpnn": lambda: BPNN(BPNNConfig(cutoff=3.0, hidden=(4,), activations=("tanh",), recipe=Recipe()), ELEMENTS),
     "local": lambda: loosened(Local(LocalConfig.parse(SMALL_LOCAL), ELEMENTS)),
+    "snap": lambda: loosened(SNAP(SNAPConfig.parse(SMALL_SNAP), ELEMENTS), 0.02),
     "ani": lambda: ANI(ANIConfig(aev=SMALL_AEV, hidden={"others": (4,)}, members=2), ELEMENTS),
     "nep": lambda: NEP(NEPConfig(cutoff=3.0, angular_cutoff=2.5, basis=4, l_max=2, hidden=4), ELEMENTS),
     "deep_potential": lambda: DeepPotential(DeepPotentialConfig.parse(SMALL_DEEP_POTENTIAL), ELEMENTS),

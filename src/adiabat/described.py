@@ -58,9 +58,15 @@ class QuadraticConfig(RegressorConfig):
 
     kind: Literal["quadratic"] = "quadratic"
     """Name of the regressor."""
+    features: Rule = "sigma"
+    """Scaling of the features, as in `network`: products of what is not centered are nearly the features again."""
 
     def build(self, descriptor: Descriptor) -> Head:
         return QuadraticHead(len(descriptor.elements), descriptor.size)
+
+    @property
+    def scaling(self) -> Rule:
+        return self.features
 
 
 class GaussianProcessConfig(RegressorConfig):
@@ -157,16 +163,18 @@ class DescribedPotential(AtomicPotential):
     Attributes:
         descriptor: makes features of environments.
         head: makes energies of features.
+        fixed: energies of atoms that no weight enters and that are added, such as a repulsion beneath, or None.
     """
 
     element: Tensor
+    fixed: AtomicPotential | None
 
     def __init__(
         self, config: Settings, elements: Iterable[int], descriptor: Descriptor, head: Head, scaling: Rule = "none"
     ):
         super().__init__(config, elements, descriptor.cutoff)
         kinds = len(self.elements)
-        self.descriptor, self.head = descriptor, head
+        self.descriptor, self.head, self.fixed = descriptor, head, None
         self.scaling = FeatureScaling(kinds, descriptor.size, scaling) if scaling != "none" else None
         self.register_buffer("element", element_index(self.elements), persistent=False)
 
@@ -176,11 +184,11 @@ class DescribedPotential(AtomicPotential):
 
     @property
     def precompute(self) -> bool:  # type: ignore[override]
-        return not self.descriptor.trained
+        return not self.descriptor.trained and self.fixed is None
 
     @property
     def fitter(self) -> str:  # type: ignore[override]
-        return "linear" if isinstance(self.head, LinearInWeights) and self.precompute else "gradient"
+        return "linear" if isinstance(self.head, LinearInWeights) and not self.descriptor.trained else "gradient"
 
     def prepare(self, graph: Graph) -> Graph:
         return super().prepare(graph if self.is_frozen else self.descriptor.prepare(graph))
@@ -190,8 +198,15 @@ class DescribedPotential(AtomicPotential):
         self.head.freeze()
 
     def atomic_energies(self, graph: Graph) -> Tensor:
+        return self._with_fixed(self.regressed(graph), graph)
+
+    def regressed(self, graph: Graph) -> Tensor:
+        """Energy of each atom that the head makes of its features `[atoms]`."""
         element = self.element[graph.system.numbers]
         return self.head(self._scaled(self.descriptor(graph), element), element)
+
+    def _with_fixed(self, energies: Tensor, graph: Graph) -> Tensor:
+        return energies if self.fixed is None else energies + self.fixed.atomic_energies(graph)
 
     def forward(self, graph: Graph) -> Prediction:
         spread = self.head.spread if isinstance(self.head, LinearInWeights) else None
@@ -199,7 +214,7 @@ class DescribedPotential(AtomicPotential):
             return super().forward(graph)
         element = self.element[graph.system.numbers]
         values = self._scaled(self.descriptor(graph), element)
-        atomic = self.head(values, element)
+        atomic = self._with_fixed(self.head(values, element), graph)
         prediction = Prediction(energy=total_energy(atomic, graph), atomic_energies=atomic)
         return prediction.replace(uncertainty=self._uncertainty(values.detach(), element, graph, spread))
 

@@ -62,6 +62,13 @@ METHODS = {
             "10.1002/qua.24890",
         ),
         Method(
+            "snap",
+            _WING + "local.snap",
+            "SNAP",
+            "Linear or quadratic in bispectrum components",
+            "10.1016/j.jcp.2014.12.018",
+        ),
+        Method(
             "ani",
             _WING + "local.ani",
             "ANI",

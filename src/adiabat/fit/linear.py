@@ -20,6 +20,7 @@ from adiabat.data.dataset import Dataset
 from adiabat.data.frame import Frame
 from adiabat.described import DescribedPotential
 from adiabat.errors import ConfigError, FitError
+from adiabat.evaluate import evaluate
 from adiabat.fit.losses import LossConfig, Term
 from adiabat.fit.receipt import check_labels, group_weights
 from adiabat.fit.reduced import Ridge, Solution, Triangle, lasso, relevance
@@ -152,6 +153,11 @@ class LinearFitter:
         names = [n for n in triangles if n in labels and (n != "stress" or periodic)]
         if not names:
             return
+        if self.model.fixed is not None:
+            known = evaluate(self.model.fixed, graph.to(dtype=self.model.fixed.dtype), names)
+            labels |= {
+                name: labels[name] - scale * getattr(known, name).reshape(labels[name].shape) for name in names
+            }
         with torch.no_grad():
             features = self.model.features(graph)
             design = self.model.design(features, stress="stress" in names)

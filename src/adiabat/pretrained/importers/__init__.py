@@ -20,6 +20,7 @@ _MODULES = {
     "sgdml": "sgdml",
     "nep": "nep",
     "qnep": "nep",
+    "snap": "snap",
     "tensornet": "torchmdnet",
     "matgl-tensornet": "matgl",
     "matgl-so3net": "matgl",
@@ -30,6 +31,7 @@ _MODULES = {
     "matgl-megnet": "matgl",
     "mattersim": "mattersim",
     "spookynet": "spookynet",
+    "mtp": "mtp",
     **dict.fromkeys(("dp-se-e2", "dp-se-e3", "dp-hybrid", "dp-fparam", "dp-se-atten"), "deepmd"),
 }
 # kits whose names start like a supported one but which need a page that is not there yet

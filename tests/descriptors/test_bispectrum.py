@@ -1,0 +1,160 @@
+"""The bispectrum against LAMMPS's compute sna/atom and snad/atom, and its kernel against torch."""
+
+import ase.build
+import numpy as np
+import pytest
+import torch
+
+from adiabat.descriptors.base import Descriptor
+from adiabat.descriptors.snap import SNAPDescriptorConfig, component_labels
+from adiabat.elements import symbol
+from adiabat.errors import ConfigError
+from adiabat.geometry import Graph, System
+from adiabat.kernels.bispectrum import NAME
+from adiabat.kernels.build import available
+from adiabat.nn.heads import QuadraticHead
+from adiabat.nn.su2 import clebsch_gordan
+from adiabat.pretrained.kit import Kit
+
+VARIANTS = {
+    "lin_tj6": {"cutoff": 4.0, "twojmax": 6},
+    "lin_tj8_bzero": {"cutoff": 4.4, "twojmax": 8, "rmin0": 0.1, "subtract": True},
+    "quad_tj4": {"cutoff": 4.0, "rfac0": 0.9, "twojmax": 4, "subtract": True},
+    "norm_tj5": {"cutoff": 4.0, "twojmax": 5, "normalized": True},
+    "noswitch_tj4": {"cutoff": 4.0, "twojmax": 4, "switch": False},
+    "chem_tj4": {"cutoff": 4.0, "twojmax": 4, "by_element": True},
+    "chem_wself_norm_tj4": {
+        "cutoff": 4.0,
+        "twojmax": 4,
+        "by_element": True,
+        "subtract": True,
+        "normalized": True,
+        "self_in_all": True,
+    },
+    "switchinner_tj4": {"cutoff": 4.0, "twojmax": 4},
+}
+OPTIONS = {
+    "one density": {"twojmax": 6},
+    "by element": {"twojmax": 5, "by_element": True, "normalized": True},
+    "all themselves": {"twojmax": 3, "by_element": True, "self_in_all": True, "subtract": True},
+    "inner switch": {"twojmax": 3, "inner": {"Cu": (2.4, 0.5)}, "rmin0": 0.3},
+    "no switch": {"twojmax": 2, "switch": False},
+    "lowest": {"twojmax": 0},
+}
+
+
+def _theirs(rows, numbers, chem):
+    """Their elements come in the order of symbols, ours in that of numbers."""
+    if not chem:
+        return rows
+    n = len(numbers)
+    order = sorted(range(n), key=lambda k: symbol(numbers[k]))
+    grid = rows.reshape(len(rows), n, n, n, -1, *rows.shape[2:])
+    return grid[:, order][:, :, order][:, :, :, order].flatten(1, 4)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_equals_lammps(variant, shared):
+    kit = Kit(shared / "golden" / "snap-bispectrum")
+    structures, outputs = kit.structures(), kit.outputs()
+    compared = 0
+    for key, wanted in outputs.items():
+        case, found, quantity = key.split("/")
+        if found != variant:
+            continue
+        numbers = sorted({int(z) for z in structures[case].numbers})
+        inner = dict.fromkeys(kit.meta["radelem"], (0.9, 0.35)) if variant.startswith("switchinner") else {}
+        config = SNAPDescriptorConfig(
+            radii=kit.meta["radelem"], weights=kit.meta["weights"], inner=inner, **VARIANTS[variant]
+        )
+        descriptor = config.build(numbers)
+        graph = Graph.build(System.from_ase(structures[case]), descriptor.cutoff)
+        if quantity == "descriptor":
+            ours = _theirs(descriptor(graph), numbers, config.by_element)
+            if variant == "quad_tj4":
+                ours = QuadraticHead(1, descriptor.size).columns(ours, 0)[:, 1:]
+        else:
+            ours = _pulled(descriptor, graph, numbers)
+        np.testing.assert_allclose(ours, wanted, rtol=0, atol=1e-12 * max(np.abs(wanted).max(), 1.0))
+        compared += 1
+    assert compared >= 5
+
+
+def _pulled(descriptor, graph, numbers):
+    """Derivatives of the components of all atoms of an element by each atom's position, with their sign."""
+    _, slopes = descriptor.jacobian(graph)
+    slopes = _theirs(slopes, numbers, descriptor.options.by_element)
+    n, atoms = len(numbers), graph.system.atoms
+    order = sorted(numbers, key=symbol)
+    kinds = torch.tensor([order.index(int(z)) for z in graph.system.numbers])[graph.centers]
+    total = slopes.new_zeros((atoms * n, *slopes.shape[1:]))
+    total.index_add_(0, graph.neighbors * n + kinds, -slopes).index_add_(0, graph.centers * n + kinds, slopes)
+    return total.reshape(atoms, n, -1, 3).transpose(2, 3).reshape(atoms, -1)
+
+
+def _graph(dtype=torch.float64):
+    crystal = ase.build.bulk("Cu", cubic=True) * (2, 1, 1)
+    crystal.rattle(0.1, seed=1)
+    crystal.numbers[2:5] = 13
+    lonely = ase.Atoms("Al", cell=[9.0] * 3, pbc=True)
+    return Graph.batch([Graph.build(System.from_ase(atoms, dtype), 4.4) for atoms in (crystal, lonely)])
+
+
+def _descriptor(options):
+    radii, weights = {"Al": 0.45}, {"Al": 0.7}
+    return SNAPDescriptorConfig(cutoff=4.2, radii=radii, weights=weights, **options).build([13, 29])
+
+
+@pytest.mark.skipif(available(NAME) is not None, reason="no compiled kernels")
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_kernel_equals_torch(options, dtype):
+    descriptor, graph = _descriptor(options).to(dtype), _graph(dtype)
+    close = {"rtol": 0.0, "atol": 1e-12 if dtype == torch.float64 else 2e-5}
+    values, slopes = descriptor.jacobian(graph)
+    in_torch, slopes_in_torch = Descriptor.jacobian(descriptor, graph)
+    size = float(in_torch.abs().max()), max(float(slopes_in_torch.abs().max()), 1e-9)
+    torch.testing.assert_close(values / size[0], in_torch / size[0], **close)
+    torch.testing.assert_close(slopes / size[1], slopes_in_torch / size[1], **close)
+
+    torch.manual_seed(0)
+    weights, constants = torch.randn((2, descriptor.size), dtype=dtype), torch.randn(2, dtype=dtype)
+    _, kinds, index = descriptor.given(graph)
+    vectors = graph.vectors().requires_grad_()
+    energies = descriptor.linear(weights, constants)(vectors, kinds, index)
+    wanted = (in_torch * weights[kinds]).sum(dim=1) + constants[kinds]
+    torch.testing.assert_close(energies / size[0], wanted / size[0], **close)
+    factors = torch.randn(len(kinds), dtype=dtype)
+    (found,) = torch.autograd.grad((energies * factors).sum(), vectors)
+    (other,) = torch.autograd.grad(
+        (descriptor.kernel()(vectors, kinds, index) * weights[kinds] * factors[:, None]).sum(), vectors
+    )
+    wanted = (slopes_in_torch * (weights[kinds] * factors[:, None])[graph.centers][:, :, None]).sum(dim=1)
+    torch.testing.assert_close(found / size[1], wanted / size[1], **close)
+    torch.testing.assert_close(other / size[1], wanted / size[1], **close)
+
+
+def test_no_pairs_and_the_components_of_a_lone_atom():
+    graph = Graph.build(System.from_ase(ase.Atoms("Cu2", [[0, 0, 0], [9, 0, 0]])), 4.2)
+    descriptor = _descriptor({"twojmax": 3})
+    expected = torch.tensor([j + 1.0 for _, _, j in component_labels(3)]).expand(2, -1)
+    torch.testing.assert_close(descriptor(graph), expected)
+    values, slopes = descriptor.jacobian(graph)
+    torch.testing.assert_close(values, expected)
+    assert slopes.shape == (0, descriptor.size, 3)
+    torch.testing.assert_close(_descriptor({"twojmax": 3, "subtract": True})(graph), torch.zeros_like(expected))
+
+
+@pytest.mark.parametrize("levels", [(1, 1, 0), (2, 1, 1), (4, 3, 5), (8, 8, 8)])
+def test_coupling_coefficients_are_orthonormal(levels):
+    j1, j2, j = levels
+    table = clebsch_gordan(j1, j2, j)
+    np.testing.assert_allclose((table**2).sum(axis=1), 1.0, rtol=1e-13)
+    if levels == (1, 1, 0):  # the singlet
+        np.testing.assert_allclose(np.abs(table), np.sqrt(0.5))
+        assert table[0, 0] == -table[0, 1]
+
+
+def test_radii_must_leave_room():
+    with pytest.raises(ConfigError, match="must exceed rmin0"):
+        SNAPDescriptorConfig(cutoff=4.0, radii={"Cu": 0.1}, rmin0=1.0).build([29])
