@@ -200,11 +200,12 @@ class GradientFitter:
         if batch is not None:
             prediction, sums = self._sums(batch, terms, scales)
             total = sum((scales[k] * sums[name] for k, name in enumerate(terms) if name in sums), total)
-            if total.requires_grad:
+            if total.requires_grad and self.config.optimizer.needs_gradients:
                 total.backward()
             if errors is not None:
                 errors.add(prediction, batch)
-        self.world.sum_gradients(self.parameters)
+        if self.config.optimizer.needs_gradients:
+            self.world.sum_gradients(self.parameters)
         return float(self.world.sum(total.detach()))
 
     def _sums(self, batch: Batch, terms: Mapping[str, Term], scales: Tensor) -> tuple[Prediction, dict[str, Tensor]]:
@@ -216,12 +217,17 @@ class GradientFitter:
             found = self.compiled(batch, terms, scales, weights)
             if found is not None:
                 return found
-        prediction = self.train.predict(batch, labeled(batch, terms), training=True)
+        learning = self.config.optimizer.needs_gradients
+        prediction = self.train.predict(batch, labeled(batch, terms), training=learning)
         return prediction, {k: v for k, (v, _) in loss_sums(prediction, batch, terms, weights).items()}
 
     def _pays(self) -> bool:
         """Whether steps are compiled."""
         wanted, stored = self.config.compile, self.potential.precompute
+        if not self.config.optimizer.needs_gradients:
+            if wanted is True:
+                raise ConfigError("fit.compile has no effect on evolution, which needs no gradients: leave it out.")
+            return False
         if wanted is True and stored:
             raise ConfigError("fit.compile has no effect on a model that steps from stored features: leave it out.")
         if wanted != "auto":

@@ -1,4 +1,4 @@
-"""Which optimizer, from torch or `adiabat.fit.muon`."""
+"""Which optimizer, from torch, `adiabat.fit.muon` or `adiabat.fit.evolution`."""
 
 from __future__ import annotations
 
@@ -11,28 +11,31 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from adiabat.errors import ConfigError
+from adiabat.fit.evolution import Evolution
 from adiabat.fit.muon import Muon
 from adiabat.settings import Settings
 
 _OWNERS = {
     "betas": ("adam", "amsgrad", "adamw", "muon"),
     "epsilon": ("adam", "amsgrad", "adamw", "muon"),
-    "weight_decay": ("adam", "amsgrad", "adamw", "muon"),
+    "weight_decay": ("adam", "amsgrad", "adamw", "muon", "evolution"),
     "history": ("lbfgs",),
     "evaluations": ("lbfgs",),
+    "population": ("evolution",),
+    "spread": ("evolution",),
 }
 
 
 class OptimizerConfig(Settings):
     """Which optimizer, and its numbers."""
 
-    kind: Literal["adam", "amsgrad", "adamw", "muon", "lbfgs"] = "amsgrad"
+    kind: Literal["adam", "amsgrad", "adamw", "muon", "lbfgs", "evolution"] = "amsgrad"
     """Adam, AMSGrad (Adam with non-increasing steps), AdamW (decoupled decay), Muon (orthogonalized steps for
-    matrices, AdamW for the rest) or L-BFGS (use large batches)."""
+    matrices, AdamW for the rest), L-BFGS (use large batches), or the natural evolution strategy that fits NEP."""
     rate: float = Field(default=0.01, gt=0.0)
-    """Initial learning rate; for L-BFGS the length of the first trial step (1 is usual)."""
+    """Initial learning rate; 1 is usual for the first trial step of L-BFGS and for the η_μ of evolution."""
     weight_decay: float = Field(default=0.0, ge=0.0)
-    """L2 penalty (Adam, AMSGrad) or decoupled decay (AdamW, Muon) of the parameters that `decay` names."""
+    """L2 penalty (Adam, AMSGrad, evolution) or decoupled decay (AdamW, Muon) of the parameters that `decay` names."""
     decay: tuple[str, ...] = ("*",)
     """Names of the parameters that decay, with * for any text; what they do not match stays free."""
     betas: tuple[float, float] = (0.9, 0.999)
@@ -43,6 +46,15 @@ class OptimizerConfig(Settings):
     """Steps that L-BFGS remembers."""
     evaluations: int = Field(default=10, ge=1)
     """Evaluations of the loss per L-BFGS step."""
+    population: int = Field(default=50, ge=4)
+    """Samples of the weights in a step of evolution."""
+    spread: float = Field(default=0.1, gt=0.0)
+    """Width of evolution's samples at the start."""
+
+    @property
+    def needs_gradients(self) -> bool:
+        """Whether steps are made from gradients of the loss."""
+        return self.kind != "evolution"
 
     @model_validator(mode="after")
     def _effective(self) -> Self:
@@ -69,6 +81,8 @@ class OptimizerConfig(Settings):
                 line_search_fn="strong_wolfe",
             )
         groups = self._groups(named)
+        if self.kind == "evolution":
+            return Evolution(groups, self.rate, self.population, self.spread)
         if self.kind == "muon":
             return Muon(groups, self.rate, self.betas, self.epsilon)
         fused = all(p.device.type in ("cpu", "cuda") for _, p in named)  # all parameters in one loop
