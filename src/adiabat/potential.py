@@ -74,7 +74,7 @@ class Potential(nn.Module):
         cutoff: Å, of the graph the model wants; infinite for a global model.
         conservative: False if the forces are predicted directly instead of being an energy's gradient.
         local: False for global models, which know one molecule in one order and no periodicity.
-        fitter: which of the four fitters serves the model: gradient, linear, kernel or evolution.
+        fitter: which of the fitters serves the model: gradient, linear or kernel.
         feels: which parts of an Environment enter the model; any other is refused.
         is_frozen: True for what `frozen` returns.
         radial: True if something costly depends on distances alone, so that `prepare` makes `halves`.

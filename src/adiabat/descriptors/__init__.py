@@ -55,6 +55,20 @@ DESCRIPTORS = {
             "10.1016/j.jcp.2014.12.018",
         ),
         Page(
+            "mtp",
+            "mtp",
+            "MTPConfig",
+            "Contractions of moment tensors with trained radial functions (MTP)",
+            "10.1137/15M1054183",
+        ),
+        Page(
+            "fchl19",
+            "fchl19",
+            "FCHL19Config",
+            "Two- and three-body terms discretized for kernels between atoms (FCHL19)",
+            "10.1063/1.5126701",
+        ),
+        Page(
             "soap",
             "soap",
             "SOAPConfig",
