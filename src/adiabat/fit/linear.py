@@ -51,6 +51,9 @@ class LinearConfig(Settings):
     """Frame info that names a frame's group."""
     group_weights: dict[str, float] = {}
     """Weight of each group's frames; others weigh 1."""
+    row_weights: dict[str, dict[Literal["energy", "forces", "stress"], float]] = {}
+    """Factors of the rows of each group's energies (per atom), forces and stresses (six components, eV/Å³), as in
+    FitSNAP; other groups and labels do not count. If given, `loss`, `errors` and `group_weights` are not used."""
     memory: float = Field(default=8.0, gt=0.0)
     """Largest memory the triangle may take, GB."""
 
@@ -72,6 +75,8 @@ class LinearConfig(Settings):
     @property
     def wanted(self) -> tuple[str, ...]:
         """Labels that make rows."""
+        if self.row_weights:
+            return tuple(name for name in SERVED if any(own.get(name) for own in self.row_weights.values()))
         return tuple(self.errors) if self.errors else tuple(self.loss.terms)
 
 
@@ -97,7 +102,8 @@ class LinearFitter:
         self.potential, self.model, self.head = potential, model, model.head
         self.receipt = check_labels(potential, train, valid, config.wanted)
         self._train, self._valid = train, valid
-        self._weights = group_weights(train, config.group_key, config.group_weights)
+        groups = config.group_weights if not config.row_weights else dict.fromkeys(config.row_weights, 1.0)
+        self._weights = group_weights(train, config.group_key, groups)
         columns = self.head.weights.numel()
         needed = 8 * 8 * columns**2 / 1e9  # triangles of every label, the block being folded and the decomposition
         if needed > config.memory:
@@ -132,6 +138,8 @@ class LinearFitter:
         return FitResult([row for row, _ in history], best, 1, seconds, receipt, "solved in closed form")
 
     def _factor(self, name: str, triangle: Triangle) -> float:
+        if self.config.row_weights:
+            return 1.0
         if self.config.errors:
             return self.config.errors[name] ** -2  # type: ignore[index]
         return self.config.loss.terms[name].weight / max(triangle.rows, 1)
@@ -140,12 +148,18 @@ class LinearFitter:
         """Rows of every label."""
         out = {name: Triangle(self.head.weights.numel()) for name in self.config.wanted}
         for index in range(len(frames)):
-            factor = 1.0 if weights is None else math.sqrt(float(weights[index]))
-            if factor > 0:
-                self._add(out, frames[index], factor)
+            frame, factors = frames[index], dict.fromkeys(out, 1.0)
+            if weights is not None and self.config.row_weights:
+                own: Mapping[str, float] = self.config.row_weights.get(
+                    str(frame.info.get(self.config.group_key, "")), {}
+                )  # type: ignore[assignment]
+                factors = {name: own.get(name, 0.0) for name in out}
+            elif weights is not None:
+                factors = dict.fromkeys(out, math.sqrt(float(weights[index])))
+            self._add({name: triangle for name, triangle in out.items() if factors[name] > 0}, frame, factors)
         return out
 
-    def _add(self, triangles: Mapping[str, Triangle], frame: Frame, factor: float) -> None:
+    def _add(self, triangles: Mapping[str, Triangle], frame: Frame, factors: Mapping[str, float]) -> None:
         graph = Graph.build(frame.system, self.potential.cutoff)
         self.potential.check(graph)
         labels, scale = self._without_references(frame)
@@ -166,10 +180,13 @@ class LinearFitter:
             target = labels[name].double()
             if name == "energy":
                 rows, target = rows / frame.system.atoms, target / frame.system.atoms
+            if name == "stress" and self.config.row_weights:  # each shear counts once
+                once = math.sqrt(0.5) + (1.0 - math.sqrt(0.5)) * torch.eye(3, dtype=torch.float64)
+                rows, target = rows * once[:, :, None], target * once
             rows, target = rows.reshape(-1, rows.shape[-1]), target.reshape(-1)
             if not bool(target.isfinite().all()):
                 raise FitError(f"a training {name} is not a finite number: run `adiabat data lint` on the file.")
-            triangles[name].add(rows * factor, target * factor)
+            triangles[name].add(rows * factors[name], target * factors[name])
 
     def _without_references(self, frame: Frame) -> tuple[dict[str, Tensor], float]:
         """Labels that the model itself has to explain, and the unit its outputs are multiplied by."""
