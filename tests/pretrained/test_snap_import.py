@@ -1,11 +1,14 @@
 """Files of LAMMPS's SNAP: parity, round trip, damaged ones."""
 
+import ase
 import pytest
 import torch
 
 from adiabat.architectures.local.bpnn import BPNN, BPNNConfig
 from adiabat.architectures.local.snap import SNAP, SNAPConfig
 from adiabat.errors import CapabilityError, CheckpointError
+from adiabat.evaluate import evaluate
+from adiabat.geometry import Graph, System
 from adiabat.potential import Referenced
 from adiabat.pretrained.importers.snap import read_snap, write_snap
 from adiabat.pretrained.kit import Kit
@@ -25,6 +28,13 @@ def test_parity(name, shared):
 def test_published_files_are_read(folder, shared):
     (file,) = (shared / "weights" / folder).rglob("*.snapcoeff")
     assert read_snap(file).head.weights.abs().max() > 0
+
+
+def _energies(model):
+    atoms = ase.Atoms("PInP", [[0, 0, 0], [1.3, 0, 0], [0.4, 2.0, 0.3]])
+    found = evaluate(model, Graph.build(System.from_ase(atoms), model.cutoff), ("energy",))
+    assert found.atomic_energies.abs().max() > 0.1
+    return found.atomic_energies
 
 
 @pytest.mark.parametrize(
@@ -51,20 +61,34 @@ def test_round_trip(options, tmp_path):
         written = write_snap(potential, tmp_path / "one.snapcoeff")
         assert [f.suffix for f in written[2:]] == [".mod"] * (model.config.repulsion is not None)
         read = read_snap(written[0])
-        wanted = model.head.weights.detach().clone()
+        wanted = _energies(model)
         if potential is not model:
-            wanted[:, 0] += torch.tensor([-3.0, 1.0])
-        assert torch.equal(read.head.weights, wanted)
+            wanted = wanted + torch.tensor([-3.0, 1.0])[torch.tensor([0, 1, 0])]
+        torch.testing.assert_close(_energies(read), wanted, rtol=1e-13, atol=1e-13)
         assert read.config.repulsion == model.config.repulsion
         assert read.config.descriptor.model_dump(exclude={"weights"}) == model.config.descriptor.model_dump(
             exclude={"weights"}
         )
 
 
+def test_equal_components_get_equal_coefficients(tmp_path):
+    """LAMMPS takes the derivative as if they had: forces of other files are not those of its energy."""
+    model = SNAP(SNAPConfig.parse({"descriptor": {"twojmax": 2, "by_element": True}}), [15, 49])
+    torch.nn.init.normal_(model.head.weights, generator=torch.Generator().manual_seed(0))
+    read = read_snap(write_snap(model, tmp_path / "one.snapcoeff")[0])
+    labels = model.descriptor.coupling.labels
+    grid = read.head.weights.detach()[:, 1:].view(2, 2, 2, 2, len(labels))
+    for place, (j1, j2, j) in enumerate(labels):
+        own = grid[..., place]
+        for same, swapped in ((j1 == j2, own.transpose(1, 2)), (j1 == j, own.transpose(1, 3))):
+            assert torch.allclose(own, swapped, rtol=1e-14, atol=0) == same
+
+
 def test_elements_of_the_file_may_come_in_any_order(tmp_path):
     model = SNAP(SNAPConfig.parse({"quadratic": True, "descriptor": {"twojmax": 1, "by_element": True}}), [15, 49])
     torch.nn.init.normal_(model.head.weights, generator=torch.Generator().manual_seed(0))
     file = write_snap(model, tmp_path / "one.snapcoeff")[0]
+    model = read_snap(file)
     heading, *lines = file.read_text().splitlines()[2:]
     half = len(lines) // 2
     file.write_text("\n".join((heading, *lines[half:], *lines[:half])))

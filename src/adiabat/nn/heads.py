@@ -134,6 +134,13 @@ class QuadraticHead(LinearInWeights):
         self.register_buffer("second", second, persistent=False)
         self.register_buffer("factor", torch.where(first == second, 0.5, 1.0), persistent=False)
 
+    def forward(self, values: Tensor, element: Tensor) -> Tensor:
+        size, every = values.shape[1], []
+        for row in self.weights:  # as a form: a column for each product would be the larger part of all memory
+            form = row.new_zeros((size, size)).index_put((self.first, self.second), row[1 + size :] * self.factor)
+            every.append(row[0] + values @ row[1 : 1 + size] + ((values @ form) * values).sum(dim=1))
+        return every[0] if len(every) == 1 else torch.stack(every, dim=1).gather(1, element[:, None])[:, 0]
+
     def columns(self, values: Tensor, place: int) -> Tensor:
         products = values[:, self.first] * values[:, self.second] * self.factor
         return torch.cat((torch.ones_like(values[:, :1]), values, products), dim=1)

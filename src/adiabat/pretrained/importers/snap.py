@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,8 @@ def read_snap(
 def write_snap(potential: Potential, file: str | Path) -> list[Path]:
     """Writes .snapcoeff, .snapparam and, where there is a repulsion, a .mod that LAMMPS includes.
 
-    Reference energies become part of the constants.
+    Reference energies become part of the constants. Components that are always equal get equal coefficients, which
+    leaves the energy as it is: the forces of LAMMPS are those of its energy only then.
 
     Args:
         potential: SNAP, alone or `Referenced`.
@@ -103,7 +105,7 @@ def write_snap(potential: Potential, file: str | Path) -> list[Path]:
     if not isinstance(model, SNAP):
         raise CapabilityError(f"{type(model).__name__} cannot be written as .snapcoeff: only SNAP can.")
     file = Path(file).with_suffix(".snapcoeff")
-    weights = model.head.weights.detach().double().cpu().clone()  # type: ignore[union-attr]
+    weights = _symmetric(model, model.head.weights.detach().double().cpu())  # type: ignore[arg-type]
     if isinstance(potential, Referenced):
         scale = float(potential.scale)
         if model.fixed is not None and scale != 1.0:
@@ -125,6 +127,26 @@ def write_snap(potential: Potential, file: str | Path) -> list[Path]:
         written.append(file.with_suffix(".mod"))
         write_text(written[2], _commands(model, names, file))
     return written
+
+
+def _symmetric(model: SNAP, weights: Tensor) -> Tensor:
+    """Coefficients averaged over components that are equal: elements of equal levels may exchange their places."""
+    labels, channels, size = model.descriptor.coupling.labels, model.descriptor.channels, model.descriptor.size
+    mean = torch.zeros((size, size), dtype=torch.float64)
+    grid = torch.arange(size).view(channels, channels, channels, len(labels))
+    for place, levels in enumerate(labels):
+        orders = [o for o in permutations(range(3)) if tuple(levels[k] for k in o) == levels]
+        for order in orders:
+            mean[grid[..., place].flatten(), grid[..., place].permute(order).flatten()] += 1.0 / len(orders)
+    made = weights.clone()
+    made[:, 1 : 1 + size] = weights[:, 1 : 1 + size] @ mean
+    if model.config.quadratic:
+        first, second = torch.triu_indices(size, size)
+        for row, own in zip(made, weights, strict=True):
+            form = torch.zeros((size, size), dtype=torch.float64)
+            form[first, second] = form[second, first] = own[1 + size :]
+            row[1 + size :] = (mean @ form @ mean)[first, second]
+    return made
 
 
 def _parameter_lines(model: SNAP, names: Sequence[str]) -> str:
