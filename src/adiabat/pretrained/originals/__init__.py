@@ -33,6 +33,10 @@ _PROGRAMS: tuple[str, ...] = (
     "mattersim",
     "spookynet",
     "deepmd",
+    "snap",
+    "mlip",
+    "quip",
+    "pace",
 )
 
 
