@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,8 @@ class Imported:
         per_atom: True if the kit's energies, and with them their derivatives, are divided by the number of atoms.
         inputs: hands a potential what the program was given for a structure, by its names in the kit's outputs.
         differs: why the program's numbers for a structure are not those of the model as such, "" where they are.
+        arrays: variant name to what gives the kit's own arrays for a structure, in its units and by its names, for
+            kits of descriptors, which have no potential.
     """
 
     potentials: Mapping[str, Potential]
@@ -134,6 +136,7 @@ class Imported:
     per_atom: bool = False
     inputs: Callable[[Potential, ase.Atoms, Mapping[str, np.ndarray]], None] | None = None
     differs: Callable[[ase.Atoms], str] | None = None
+    arrays: Mapping[str, Callable[[ase.Atoms], Mapping[str, np.ndarray]]] = field(default_factory=dict)
 
 
 Importer = Callable[[Kit], Imported]

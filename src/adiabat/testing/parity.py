@@ -175,6 +175,8 @@ class _Comparison:
             label = f"{case}/{variant}" if variant else case
             if case not in self.structures:
                 self.skipped[label] = "no structure of this name"
+            elif variant in self.imported.arrays:
+                self._compare_arrays(label, case, variant, given)
             elif variant not in self.imported.potentials:
                 self.skipped[f"*/{variant}"] = "the importer gives no model for this variant"
             else:
@@ -213,6 +215,23 @@ class _Comparison:
         except AdiabatError as error:
             self.failures[label] = str(error)
             return
+        self._note(label, case, variant, found, wanted)
+
+    def _compare_arrays(self, label: str, case: str, variant: str, given: Mapping[str, np.ndarray]) -> None:
+        """Descriptors: whatever the kit has of what the importer gives."""
+        try:
+            found = self.imported.arrays[variant](self.structures[case])
+        except AdiabatError as error:
+            self.failures[label] = str(error)
+            return
+        for name in given.keys() - found.keys():
+            self.skipped[f"*/{name}"] = "not a quantity that the importer gives"
+        self._note(label, case, variant, found, {name: given[name] for name in given if name in found})
+
+    def _note(
+        self, label: str, case: str, variant: str, found: Mapping[str, np.ndarray], wanted: Mapping[str, np.ndarray]
+    ) -> None:
+        """Keeps the largest differences of one case."""
         for name, value in wanted.items():
             if found[name].size != value.size:
                 self.failures[label] = f"{name} has {found[name].size} values where the kit has {value.size}"
