@@ -16,6 +16,7 @@ from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
 from adiabat.architectures.local.ani import ANI, ANIConfig
 from adiabat.architectures.local.bpnn import BPNN, BPNNConfig
 from adiabat.architectures.local.deep_potential import DeepPotential, DeepPotentialConfig
+from adiabat.architectures.local.gap import GAP, GAPConfig
 from adiabat.architectures.local.local import Local, LocalConfig
 from adiabat.architectures.local.nep import NEP, NEPConfig
 from adiabat.architectures.local.snap import SNAP, SNAPConfig
@@ -60,6 +61,15 @@ SMALL_AEV = Terms(
 SMALL_SPOOKYNET = {"cutoff": 2.5, "reach": 3.0, "channels": 6, "layers": 2, "basis": 4}
 
 
+SMALL_GAP = {
+    "terms": [
+        {"kind": "distance_2b", "cutoff": 3.0, "points": 4},
+        {"kind": "angle_3b", "cutoff": 2.5, "points": 3, "center": "O", "elements": ["H", "H"]},
+        {"kind": "soap", "soap": {"cutoff": 3.0, "n_max": 2, "l_max": 2}, "points": 4, "zeta": 2.0},
+    ],
+}
+
+
 def loosened(model, size=0.2):
     """Parameters away from where they start, for models some of whose layers give zero at first."""
     with torch.no_grad():
@@ -72,6 +82,7 @@ MODELS = {
     "bpnn": lambda: BPNN(BPNNConfig(cutoff=3.0, hidden=(4,), activations=("tanh",), recipe=Recipe()), ELEMENTS),
     "local": lambda: loosened(Local(LocalConfig.parse(SMALL_LOCAL), ELEMENTS)),
     "snap": lambda: loosened(SNAP(SNAPConfig.parse(SMALL_SNAP), ELEMENTS), 0.02),
+    "gap": lambda: small_gap(),
     "ani": lambda: ANI(ANIConfig(aev=SMALL_AEV, hidden={"others": (4,)}, members=2), ELEMENTS),
     "nep": lambda: NEP(NEPConfig(cutoff=3.0, angular_cutoff=2.5, basis=4, l_max=2, hidden=4), ELEMENTS),
     "deep_potential": lambda: DeepPotential(DeepPotentialConfig.parse(SMALL_DEEP_POTENTIAL), ELEMENTS),
@@ -107,3 +118,10 @@ def several_graphs() -> list[Graph]:
     three = [structure(5 + k, 4.0, k) for k in range(3)]
     systems = [System.batch(three), structure(11, 5.0), structure(1, 2.5), structure(1, 9.0)]
     return [Graph.build(system, 3.0) for system in systems]
+
+
+def small_gap() -> GAP:
+    """One with sparse points, at weights away from zero."""
+    model = GAP(GAPConfig.parse(SMALL_GAP), ELEMENTS)
+    model.adapt(several_graphs()[:2])
+    return loosened(model)

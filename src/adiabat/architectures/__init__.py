@@ -69,6 +69,28 @@ METHODS = {
             "10.1016/j.jcp.2014.12.018",
         ),
         Method(
+            "ace",
+            _WING + "local.ace",
+            "ACE",
+            "Linear or Finnis-Sinclair-like in invariants of the atomic cluster expansion",
+            "10.1103/PhysRevB.99.014104",
+        ),
+        Method(
+            "mtp",
+            _WING + "local.mtp",
+            "MTP",
+            "Linear in contractions of moment tensors with trained radial functions",
+            "10.1137/15M1054183",
+        ),
+        Method(
+            "gap",
+            _WING + "local.gap",
+            "GAP",
+            "Sum of sparse Gaussian processes of pairs, angles and environments",
+            "10.1103/PhysRevLett.104.136403",
+            {"errors": {"energy": 0.001, "forces": 0.1}, "regularization": "ridge", "alphas": (1.0,)},
+        ),
+        Method(
             "ani",
             _WING + "local.ani",
             "ANI",

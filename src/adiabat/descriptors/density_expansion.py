@@ -63,14 +63,17 @@ class DensityExpansion(nn.Module):
         elements: atomic numbers.
         table: f_nl(r).
         n_max, l_max: sizes.
-        mixing: `[channels, elements]`, weight of a neighbor's density in each channel.
-        center: `[channels, elements]`, weight of the central atom's own density.
+        channel: `[elements]`, the channel that an element's atoms are part of.
+        share: `[elements]`, their weight in it.
+        center: `[channels, elements]`, weight of the central atom's own density in each channel.
         cutoff, width: of f_c, Å.
         weighting: w(r), or None for 1.
+        total: whether the sum of all channels stands behind them as one more.
     """
 
     element: Tensor
-    mixing: Tensor
+    channel: Tensor
+    share: Tensor
     center: Tensor
     degree: Tensor
     coefficients: Tensor
@@ -82,22 +85,25 @@ class DensityExpansion(nn.Module):
         table: RadialTable,
         n_max: int,
         l_max: int,
-        mixing: Tensor,
+        channel: Tensor,
+        share: Tensor,
         center: Tensor,
         cutoff: float,
         width: float,
         weighting: Weighting | None = None,
+        total: bool = False,
     ):
         super().__init__()
         self.n_max, self.l_max = n_max, l_max
-        self.cutoff, self.width, self.weighting = cutoff, width, weighting
+        self.cutoff, self.width, self.weighting, self.total = cutoff, width, weighting, total
         self.stop, self.error = table.stop, table.error
         self.harmonics = SphericalHarmonics(l_max, "integral")
         degrees = torch.cat([torch.full((2 * l + 1,), l) for l in range(l_max + 1)])
         origin = table(torch.zeros(1, dtype=torch.float64)).reshape(n_max, l_max + 1)[:, 0] * (4.0 * pi) ** -0.5
         tensors: Mapping[str, Tensor] = {
             "element": element_index(elements),
-            "mixing": mixing.double(),
+            "channel": channel,
+            "share": share.double(),
             "center": center.double(),
             "degree": degrees,
             "coefficients": table.coefficients,
@@ -123,11 +129,11 @@ class DensityExpansion(nn.Module):
         radial = (radial * self.weights(distances)[:, None, None]).index_select(2, self.degree)
         angular = self.harmonics(vectors.roll(-1, dims=1))  # that block's polar axis is y
         kinds = self.element[graph.system.numbers]
-        elements = self.mixing.shape[1]
-        place = graph.centers * elements + kinds.index_select(0, graph.neighbors)
-        rows = kinds.shape[0] * elements
-        found = vectors.new_zeros((rows, self.n_max, angular.shape[1]))
-        found = found.index_add(0, place, radial * angular[:, None, :]).unflatten(0, (kinds.shape[0], elements))
-        found = torch.einsum("aenm,ce->acnm", found, self.mixing.to(vectors.dtype))
+        channels, near = self.center.shape[0], kinds.index_select(0, graph.neighbors)
+        angular = angular * self.share.to(vectors.dtype)[near][:, None]
+        place = graph.centers * channels + self.channel[near]
+        found = vectors.new_zeros((kinds.shape[0] * channels, self.n_max, angular.shape[1]))
+        found = found.index_add(0, place, radial * angular[:, None, :]).unflatten(0, (kinds.shape[0], channels))
         own = self.center.to(vectors.dtype).T.index_select(0, kinds)[:, :, None] * self.origin.to(vectors.dtype)
-        return torch.cat((found[..., :1] + own[..., None], found[..., 1:]), dim=3)
+        found = torch.cat((found[..., :1] + own[..., None], found[..., 1:]), dim=3)
+        return torch.cat((found, found.sum(dim=1, keepdim=True)), dim=1) if self.total else found

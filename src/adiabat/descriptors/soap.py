@@ -148,16 +148,27 @@ class SOAP(Descriptor):
         reach = config.cutoff if smooth else config.cutoff + config.sigma * sqrt(-2.0 * log(SMALLEST))
         super().__init__(elements, reach)
         self.config = config
-        mixing, center = _channels(config, elements)
+        channel, share, center = _channels(config, elements)
+        total = config.compression == "mu1nu1"
         table = radial_table(
             config.functions, config.n_max, config.l_max, config.sigma, config.cutoff, reach, config.exponent
         )
         width = config.width if smooth else 0.0
         self.expansion = DensityExpansion(
-            elements, table, config.n_max, config.l_max, mixing, center, config.cutoff, width, config.weighting
+            elements,
+            table,
+            config.n_max,
+            config.l_max,
+            channel,
+            share,
+            center,
+            config.cutoff,
+            width,
+            config.weighting,
+            total,
         )
-        terms = _terms(config, len(mixing))
-        self.spectrum = PowerSpectrum(terms, len(mixing) * config.n_max, config.l_max)
+        terms = _terms(config, len(center) + total)
+        self.spectrum = PowerSpectrum(terms, (len(center) + total) * config.n_max, config.l_max)
         self.constant = config.convention == "quip"
         self.sizes = (len(terms) + self.constant,) * len(elements)
 
@@ -187,24 +198,24 @@ class SOAP(Descriptor):
         return self._finished(self.spectrum(mean)) if kind == "inner" else mean
 
 
-def _channels(config: SOAPConfig, elements: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Weights of neighbors and of the central atom in each channel `[channels, elements]`."""
+def _channels(config: SOAPConfig, elements: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Channel and weight of each element `[elements]`, and weights of the central atom `[channels, elements]`."""
     species = [number(s) for s in config.species] or list(elements)
-    mixing = torch.tensor([[float(s == z) for z in elements] for s in species], dtype=torch.float64)
-    total = mixing.sum(dim=0, keepdim=True)
-    if config.compression == "mu2":
-        weights = {number(name): weight for name, weight in config.element_weights.items()}
-        mixing = total * torch.tensor([weights.get(z, 1.0) for z in elements], dtype=torch.float64)
-    elif config.element_weights:
+    one = config.compression == "mu2"
+    weights = {number(name): weight for name, weight in config.element_weights.items()}
+    if weights and not one:
         raise ConfigError("descriptor.element_weights has no effect without compression mu2: leave it out.")
-    elif config.compression == "mu1nu1":
-        mixing = torch.cat((mixing, total))
-    center = torch.ones_like(mixing) if config.center_everywhere else mixing
+    share = torch.tensor([weights.get(z, 1.0) * (z in species) for z in elements], dtype=torch.float64)
+    channel = torch.tensor([0 if one or z not in species else species.index(z) for z in elements])
+    center = torch.zeros((1 if one else len(species), len(elements)), dtype=torch.float64)
+    center[channel, torch.arange(len(elements))] = share
+    if config.center_everywhere:
+        center = torch.ones_like(center)
     own = 1.0
     if config.weighting is not None and config.convention == "dscribe":
         own = float(config.weighting(torch.zeros(1, dtype=torch.float64)))
     scale = (pi * config.sigma**2) ** -0.75 if config.convention == "featomic" else 1.0
-    return mixing * scale, center * (scale * config.center_weight * own)
+    return channel, share * scale, center * (scale * config.center_weight * own)
 
 
 def _terms(config: SOAPConfig, channels: int) -> list[Term]:

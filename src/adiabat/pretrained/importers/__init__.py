@@ -21,6 +21,7 @@ _MODULES = {
     "nep": "nep",
     "qnep": "nep",
     "snap": "snap",
+    "ace": "ace",
     "snap-bispectrum": "snap_bispectrum",
     "tensornet": "torchmdnet",
     "matgl-tensornet": "matgl",

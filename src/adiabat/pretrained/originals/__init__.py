@@ -26,6 +26,8 @@ _PROGRAMS: tuple[str, ...] = (
     "sgdml",
     "n2p2",
     "nep",
+    "quip",
+    "snap",
     "neurochem",
     "matgl",
     "chgnet",

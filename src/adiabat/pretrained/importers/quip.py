@@ -1,0 +1,344 @@
+"""XML files of QUIP's GAP (doi:10.1103/PhysRevLett.104.136403), read and written.
+
+Each `gpCoordinates` is one process: a descriptor in QUIP's words, length scales, sparse points and their weights α.
+Training structures that a file may hold behind them are not read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import torch
+
+from adiabat.architectures.local.gap import GAP, GAPConfig
+from adiabat.descriptors.density_expansion import Weighting
+from adiabat.descriptors.kernel_terms import KernelTerm, KernelTermConfig
+from adiabat.descriptors.soap import SOAPConfig
+from adiabat.descriptors.sparse_terms import Angle3BConfig, CoordinationConfig, Distance2BConfig, SOAPTermConfig
+from adiabat.elements import number
+from adiabat.errors import CapabilityError, CheckpointError
+from adiabat.files import write_text
+from adiabat.potential import Potential, Referenced
+from adiabat.pretrained.kit import Imported, Kit
+
+_WORDS = re.compile(r"(\w+)\s*=\s*(\{[^}]*\}|\"[^\"]*\"|\S+)")
+_KINDS = {"ard_se": "1", "dot_product": "2"}
+SLICE = 50  # components of a sparse point in one element of a file
+# words of a descriptor that change nothing at fixed weights, or that the page has under another name
+_READ = {
+    "distance_2b": {"cutoff", "cutoff_transition_width", "Z1", "Z2"},
+    "angle_3b": {"cutoff", "cutoff_transition_width", "Z", "Z_center", "Z1", "Z2"},
+    "coordination": {"cutoff", "transition_width", "Z", "Z_center"},
+    "soap": {
+        *("cutoff", "cutoff_transition_width", "cutoff_dexp", "cutoff_scale", "cutoff_rate", "l_max", "n_max"),
+        *("atom_sigma", "atom_gaussian_width", "central_weight", "central_reference_all_species", "normalise"),
+        *("normalize", "basis_error_exponent", "n_Z", "Z", "n_species", "species_Z", "zeta"),
+    },
+}
+_FITTING = {
+    *("covariance_type", "delta", "f0", "n_sparse", "sparse_method", "theta_uniform", "theta_fac", "theta", "zeta"),
+    *(
+        "add_species",
+        "config_type_n_sparse",
+        "print_sparse_index",
+        "sparse_file",
+        "sparse_separate_file",
+        "theta_file",
+    ),
+    *("xml_version", "unique_hash_tolerance", "unique_descriptor_tolerance", "mark_sparse_atoms"),
+}
+
+
+def from_kit(kit: Kit) -> Imported:
+    """The kit's XML file."""
+    path = kit.path
+    if path.is_dir():
+        names = [name for name in kit.meta.get("weights", []) if name.endswith(".xml")]
+        path = path / names[0] if names else next(path.glob("*.xml"))
+    return Imported({"": read_gap(path)})
+
+
+def read_gap(file: str | Path) -> Referenced:
+    """The potential in an XML file, in float64.
+
+    Sparse points that a file of their own holds are read beside it.
+
+    Raises:
+        CheckpointError: the file is damaged or not a GAP's.
+        CapabilityError: it has a descriptor or kernel that the page has not.
+    """
+    file = Path(file)
+    energies, coordinates = _parsed(file)
+    terms, arrays = [], []
+    for element in coordinates:
+        words = (element.findtext("descriptor") or "").strip()
+        term = descriptor_options(words, file, float(element.get("signal_variance", "1")), element)
+        terms.append(term)
+        arrays.append(_arrays(element, file))
+    elements = sorted({z for term in terms for z in _elements(term)} or {z for z, e in energies.items() if e != 0.0})
+    if not elements:
+        raise CheckpointError(f"{file} names no element, neither in its descriptors nor in energies of atoms.")
+    potential = GAP(GAPConfig(terms=tuple(terms)), elements).double()
+    _fill(potential, arrays, file)
+    return Referenced(potential, {z: energies.get(z, 0.0) for z in elements})
+
+
+def _parsed(file: Path) -> tuple[dict[int, float], list[ElementTree.Element]]:
+    """Energies of atoms, and processes."""
+    try:
+        text = file.read_text()
+    except OSError:
+        raise CheckpointError(f"{file} does not exist: give the path of a GAP's XML file.") from None
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise CheckpointError(f"{file} defines entities, which no GAP does: it is not read.")
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise CheckpointError(f"{file} is not complete XML ({error}): is it the file that gap_fit wrote?") from None
+    parameters = root if root.tag == "GAP_params" else root.find(".//GAP_params")
+    data = None if parameters is None else parameters.find("GAP_data")
+    if parameters is None or data is None:
+        raise CheckpointError(f"{file} has no GAP_params with GAP_data: is it the file that gap_fit wrote?")
+    if data.get("do_core", "F").upper().startswith("T"):
+        raise CapabilityError(f"{file} adds a core potential of QUIP's (do_core), which is not read.")
+    energies = {int(e.get("Z", "0")): float(e.get("value", "0")) for e in data.iter("e0")}
+    return energies, list(parameters.iter("gpCoordinates"))
+
+
+def descriptor_options(
+    words: str, file: str | Path, delta: float = 1.0, element: ElementTree.Element | None = None
+) -> KernelTermConfig:
+    """A descriptor in QUIP's words as the options of a term.
+
+    Args:
+        words: such as `distance_2b cutoff=4.5 Z1=14 Z2=14`.
+        file: named in errors.
+        delta: δ, eV.
+        element: with the kernel's type, ζ and number of points.
+    """
+    kind, given = words.split()[0] if words else "", dict(_WORDS.findall(words))
+    if kind not in _READ:
+        raise CapabilityError(f"{file} has the descriptor '{kind}', which GAP has no term for yet.")
+    unknown = [name for name in given if name not in _READ[kind] | _FITTING]
+    if unknown:
+        raise CapabilityError(f"{file}: the option {unknown[0]}={given[unknown[0]]} of {kind} is not read yet.")
+    attributes: Mapping[str, str] = {} if element is None else element.attrib
+    options: dict[str, Any] = {"delta": delta, "points": int(attributes.get("n_sparseX", "1"))}
+    wanted = _KINDS["dot_product" if kind == "soap" else "ard_se"]
+    if attributes.get("covariance_type", wanted) != wanted:
+        raise CapabilityError(f"{file}: {kind} with the kernel {attributes['covariance_type']} is not read yet.")
+    if float(attributes.get("signal_mean", "0")) != 0.0:
+        raise CapabilityError(f"{file}: {kind} has a mean of {attributes['signal_mean']} (f0), which is not read.")
+    if int(attributes.get("n_permutations", "1")) != 1:
+        raise CapabilityError(f"{file}: {kind} has permutations, which are not read.")
+    if kind == "soap":
+        return _soap(given, options, float(attributes.get("zeta") or given.get("zeta", "1")))
+    if kind == "coordination":  # which has no use for Z
+        width, center = given.get("transition_width", "0.2"), int(given.get("Z_center", "0"))
+        options |= {"cutoff": float(given["cutoff"]), "width": float(width)}
+        return CoordinationConfig(**options, center=center, anywhere=center == 0)
+    width, center = given.get("cutoff_transition_width", "0.5"), int(given.get("Z_center", given.get("Z", "0")))
+    options |= {"cutoff": float(given["cutoff"]), "width": float(width)}
+    outer: dict[str, Any] = {"elements": (int(given.get("Z1", "0")), int(given.get("Z2", "0")))}
+    if kind == "distance_2b":
+        return Distance2BConfig(**options, **outer)
+    return Angle3BConfig(**options, **outer, center=center)
+
+
+def _soap(given: Mapping[str, str], options: Mapping[str, Any], zeta: float) -> SOAPTermConfig:
+    centers = _integers(given.get("Z", "0"))
+    species = [z for z in _integers(given.get("species_Z", "0")) if z]
+    everywhere = given.get("central_reference_all_species", "T" if len(species) < 2 else "F").upper()[:1] == "T"
+    weighting, decay = None, float(given.get("cutoff_dexp", "0"))
+    if decay > 0:
+        rate = float(given.get("cutoff_rate", "1"))
+        scale = float(given.get("cutoff_scale", "1"))
+        weighting = Weighting(form="pow", c=1.0 + rate, d=rate, r0=scale, m=decay)
+    soap = SOAPConfig(
+        cutoff=float(given["cutoff"]),
+        n_max=int(given["n_max"]),
+        l_max=int(given["l_max"]),
+        sigma=float(given.get("atom_sigma", given.get("atom_gaussian_width", "0.5"))),
+        width=float(given.get("cutoff_transition_width", "0.5")),
+        center_weight=float(given.get("central_weight", "1")),
+        center_everywhere=everywhere,
+        compression="off" if species else "mu2",  # without species all neighbors are alike
+        species=tuple(species),
+        normalize=given.get("normalise", given.get("normalize", "T")).upper()[:1] == "T",
+        exponent=float(given.get("basis_error_exponent", "10")),
+        weighting=weighting,
+    )
+    if len(centers) > 1:
+        raise CapabilityError(f"a soap with {len(centers)} elements in the middle is not read yet.")
+    return SOAPTermConfig(**options, soap=soap, zeta=zeta, center=centers[0], anywhere=centers[0] == 0)
+
+
+def _integers(words: str) -> list[int]:
+    return [int(w) for w in words.strip('{}" ').split()]
+
+
+def _elements(term: KernelTermConfig) -> set[int]:
+    """Atomic numbers that the options name."""
+    named: list[Any] = []
+    if isinstance(term, Distance2BConfig | Angle3BConfig):
+        named += term.elements
+    if isinstance(term, Angle3BConfig | SOAPTermConfig | CoordinationConfig):
+        named.append(term.center)
+    if isinstance(term, SOAPTermConfig):
+        named += term.soap.species
+    return {number(z) for z in named if z}
+
+
+def _arrays(element: ElementTree.Element, file: Path) -> dict[str, np.ndarray]:
+    """Points `[count, size]`, cutoffs and α `[count]` and length scales `[size]`."""
+    size = int(element.get("dimensions", "0"))
+    points = element.findall("sparseX")
+    weights = np.array([float(p.get("alpha", "nan")) for p in points])
+    cutoffs = np.array([float(p.get("sparseCutoff", "1")) for p in points])
+    beside = element.get("sparseX_filename")
+    try:
+        if beside is not None:
+            values = np.loadtxt(file.parent / Path(beside).name).reshape(len(points), size)
+        else:
+            values = np.array([_numbers(p) for p in points]).reshape(len(points), size)
+    except (OSError, ValueError):
+        where = beside or "sparseX"
+        raise CheckpointError(
+            f"{file}: {where} does not give {len(points)} sparse points of {size} numbers: is that file beside it?"
+        ) from None
+    theta = np.array([float(w) for w in (element.findtext("theta") or "").split()] or [1.0] * size)
+    return {"points": values, "cutoffs": cutoffs, "weights": weights, "theta": theta}
+
+
+def _numbers(point: ElementTree.Element) -> list[float]:
+    return [float(w) for part in point.itertext() for w in part.split()]
+
+
+def _fill(potential: GAP, arrays: list[dict[str, np.ndarray]], file: Path) -> None:
+    weights = []
+    for term, found in zip(potential.terms.members, arrays, strict=True):
+        for name in ("points", "cutoffs", "theta"):
+            own = getattr(term, name)
+            if own.shape != found[name].shape:
+                raise CheckpointError(
+                    f"{file}: the {name} of a {term.config.kind} have shape {found[name].shape} where its descriptor"
+                    f" makes {tuple(own.shape)}."
+                )
+            if not np.isfinite(found[name]).all():
+                raise CheckpointError(f"{file}: the {name} of a {term.config.kind} are not finite numbers.")
+            own.copy_(torch.from_numpy(found[name]))
+        weights.append(found["weights"])
+    with torch.no_grad():
+        potential.head.weights.copy_(torch.from_numpy(np.concatenate(weights)))  # type: ignore[union-attr]
+
+
+def write_gap(potential: Potential, file: str | Path, label: str = "GAP_adiabat") -> None:
+    """Writes a GAP as one XML file of QUIP.
+
+    Raises CapabilityError for what that cannot hold.
+    """
+    model = potential.model if isinstance(potential, Referenced) else potential
+    if not isinstance(model, GAP):
+        raise CapabilityError(f"{type(model).__name__} is not a GAP: only its own method is written as QUIP's XML.")
+    energies = dict.fromkeys(model.elements, 0.0)
+    scale = 1.0
+    if isinstance(potential, Referenced):
+        scale = float(potential.scale)
+        energies = {z: float(potential.reference[z]) for z in model.elements}
+    lines = [f"<{label}>", f'<Potential label="{label}" init_args="IP GAP label={label}"/>']
+    lines += [f'<GAP_params label="{label}" gap_version="1525123159">', '  <GAP_data do_core="F">']
+    lines += [f'    <e0 Z="{z}" value="{energies.get(z, 0.0)!r}"/>' for z in range(1, 119)]
+    terms = model.terms.members
+    lines += ["  </GAP_data>", f'  <gpSparse label="{label}" n_coordinate="{len(terms)}" fitted="T">']
+    weights = (model.head.weights.detach().double().reshape(-1) * scale).numpy()  # type: ignore[union-attr]
+    begin = 0
+    for place, term in enumerate(terms, start=1):
+        lines += _coordinates(term, weights[begin : begin + term.size], f"{label}{place}")
+        begin += term.size
+    lines += ["  </gpSparse>", "</GAP_params>", f"</{label}>", ""]
+    write_text(Path(file), "\n".join(lines))
+
+
+def _coordinates(term: KernelTerm, weights: np.ndarray, label: str) -> Iterator[str]:
+    config = term.config
+    points, cutoffs = term.points.double().numpy(), term.cutoffs.double().numpy()
+    soap = isinstance(config, SOAPTermConfig)
+    extra = f' zeta="{config.zeta!r}"' if soap else ""
+    yield (
+        f'    <gpCoordinates label="{label}" dimensions="{points.shape[1]}" signal_variance="{config.delta!r}"'
+        f' signal_mean="0.0" sparsified="T" n_permutations="1" covariance_type="{2 if soap else 1}"{extra}'
+        f' n_sparseX="{len(points)}">'
+    )
+    if not soap:
+        yield f"      <theta> {' '.join(repr(float(t)) for t in term.theta)} </theta>"
+    yield f"      <descriptor>{_words(config)}</descriptor>"
+    order = range(1, 1 + (1 if soap else points.shape[1]))
+    yield f'      <permutation i="1">{" ".join(map(str, order))}</permutation>'
+    for index, (row, cutoff, weight) in enumerate(zip(points, cutoffs, weights, strict=True), start=1):
+        head = f'      <sparseX i="{index}" alpha="{float(weight)!r}" sparseCutoff="{float(cutoff)!r}"'
+        words = [repr(float(x)) for x in row]
+        if len(words) <= SLICE:
+            yield f"{head}>{' '.join(words)}</sparseX>"
+            continue
+        yield f'{head} sliced="T">'
+        for start in range(0, len(words), SLICE):
+            part = words[start : start + SLICE]
+            place = f'start="{start + 1}" end="{start + len(part)}"'
+            yield f"        <sparseX_slice {place}>{' '.join(part)}</sparseX_slice>"
+        yield "      </sparseX>"
+    yield "    </gpCoordinates>"
+
+
+def _words(config: KernelTermConfig) -> str:
+    """The options of a term in QUIP's words."""
+    if isinstance(config, SOAPTermConfig):
+        return _soap_words(config)
+    assert isinstance(config, Distance2BConfig | Angle3BConfig | CoordinationConfig)
+    words = [config.kind, f"cutoff={config.cutoff!r}"]
+    if isinstance(config, CoordinationConfig):
+        if config.neighbors:
+            raise CapabilityError(
+                "QUIP's coordination counts neighbors of all elements: neighbors cannot be written."
+            )
+        words += [f"transition_width={config.width!r}", f"Z_center={_center(config)}"]
+    else:
+        words.append(f"cutoff_transition_width={config.width!r}")
+        if isinstance(config, Angle3BConfig):
+            words.append(f"Z_center={number(config.center) if config.center else 0}")
+        words += [f"Z{k}={number(z) if z else 0}" for k, z in enumerate(config.elements, start=1)]
+    return " ".join([*words, "covariance_type=ard_se"])
+
+
+def _center(config: CoordinationConfig | SOAPTermConfig) -> int:
+    return 0 if config.anywhere else number(config.center)
+
+
+def _soap_words(config: SOAPTermConfig) -> str:
+    soap = config.soap
+    if soap.convention != "quip":
+        raise CapabilityError(f"QUIP's XML holds its own SOAP, not that of {soap.convention}.")
+    if soap.element_weights:
+        raise CapabilityError("QUIP's XML holds no element_weights of a SOAP.")
+    words = [
+        f"soap cutoff={soap.cutoff!r} cutoff_transition_width={soap.width!r} n_max={soap.n_max} l_max={soap.l_max}",
+        f"atom_sigma={soap.sigma!r} central_weight={soap.center_weight!r} zeta={config.zeta!r}",
+        f"basis_error_exponent={soap.exponent!r} normalise={'T' if soap.normalize else 'F'}",
+        f"central_reference_all_species={'T' if soap.center_everywhere else 'F'}",
+        f"Z={_center(config)}",
+    ]
+    if soap.weighting is not None:
+        weighting = soap.weighting
+        if weighting.form != "pow" or weighting.c != 1.0 + weighting.d:
+            raise CapabilityError("QUIP's SOAP has a weighting of form pow with c = 1 + d only.")
+        words.append(f"cutoff_dexp={weighting.m:g} cutoff_scale={weighting.r0!r} cutoff_rate={weighting.d!r}")
+    species = [number(s) for s in soap.species]
+    if soap.compression == "off":
+        if not species:
+            raise CapabilityError("a SOAP written for QUIP needs its species: give descriptor.species.")
+        words.append(f"n_species={len(species)} species_Z={{{' '.join(map(str, species))}}}")
+    return " ".join([*words, "covariance_type=dot_product"])
