@@ -12,6 +12,8 @@ from adiabat.geometry import Graph, System
 from adiabat.potential import Referenced
 from adiabat.pretrained.importers.snap import read_snap, write_snap
 from adiabat.pretrained.kit import Kit
+from adiabat.pretrained.originals import import_original
+from adiabat.pretrained.weights import read_file
 from adiabat.testing.parity import parity
 
 KITS = ("cu", "cu-quadratic", "inp-chem", "monbtaw", "ni", "si", "ta-linear", "ta-quadratic")
@@ -135,3 +137,22 @@ def test_repulsion_of_a_mod_file(tmp_path):
 def test_others_cannot_be_written(tmp_path):
     with pytest.raises(CapabilityError, match="only SNAP"):
         write_snap(BPNN(BPNNConfig(), [29]), tmp_path / "a.snapcoeff")
+
+
+def test_original_files_are_recognized(tmp_path):
+    (tmp_path / "a.snapcoeff").write_text("1 2\nTa 0.5 1\n1\n2\n")
+    with pytest.raises(CheckpointError, match="not recognized"):
+        import_original(tmp_path / "a.snapcoeff")
+    (tmp_path / "a.snapparam").write_text("rcutfac 4\ntwojmax 0\n")
+    for path in (tmp_path, tmp_path / "a.snapcoeff", tmp_path / "a.snapparam"):
+        (model,) = import_original(path).potentials.values()
+        assert model.elements == (73,)
+
+
+def test_catalogue_knows_the_repulsion_beneath(shared):
+    """The files of FitSNAP leave it out: without it, the energy would be another."""
+    for folder, radii in (("fitsnap/InP_JPCA2020", (4.0, 4.2)), ("mlearn_models/Cu/snap", None)):
+        (file,) = (shared / "weights" / folder).rglob("*.snapcoeff")
+        found = read_file(file.parent)
+        assert found.entry is not None
+        assert found.potential.config.repulsion == radii

@@ -79,6 +79,7 @@ def read_file(
             given.energy_unit or known.energy_unit,
             given.length_unit or known.length_unit,
             given.elements or known.numbers,
+            given.repulsion or known.repulsion,
         )
     program = program or (known.program if known is not None else None)
     potential = _only(import_original(path, program, given), path)

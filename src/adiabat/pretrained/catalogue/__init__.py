@@ -87,6 +87,8 @@ class Entry(Settings):
     """Unit of the file's energies."""
     length_unit: str = "Å"
     """Unit of the file's lengths."""
+    repulsion: tuple[float, float] | None = None
+    """Radii, Å, of a screened nuclear repulsion beneath the potential that its files leave out (SNAP)."""
     doi: str | None = None
     """Reference."""
     limits: tuple[str, ...] = ()

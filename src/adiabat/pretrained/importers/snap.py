@@ -35,7 +35,7 @@ _NO_EFFECT = {"diagonalstyle": "3", "chunksize": "", "parallelthresh": ""}  # th
 def from_kit(kit: Kit) -> Imported:
     """The kit's two files, alone and above the repulsion that its meta.json names; or an original file."""
     if not kit.path.is_dir():
-        return Imported({"": read_snap(kit.path)})
+        return Imported({"": read_snap(kit.path, repulsion=kit.meta.get("repulsion"))})
     zbl = kit.meta.get("zbl")
     file = next(iter(sorted(kit.path.glob("*.snapcoeff"))), kit.path / "pot.snapcoeff")
     potentials: dict[str, Potential] = {"snap": read_snap(file)}

@@ -1,4 +1,4 @@
-""".snapcoeff of LAMMPS and FitSNAP (doi:10.1016/j.jcp.2014.12.018), with the .snapparam beside it."""
+""".snapcoeff and .snapparam of LAMMPS and FitSNAP (doi:10.1016/j.jcp.2014.12.018), text files."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from adiabat.pretrained.originals.source import Source
 
 
 def recognize(source: Source) -> bool:
-    """A .snapcoeff, or a folder with a single one."""
-    return _file(source) is not None
+    """A .snapcoeff with its .snapparam, either of the two, or a folder with one such pair."""
+    return _coefficients(source.path) is not None
 
 
 def read(source: Source) -> Kit:
-    """The file itself, which the importer reads."""
-    return Kit.of("snap-original", {"program": "LAMMPS"}, {}, path=_file(source) or source.path)
+    """The coefficients, which the importer reads with the parameters beside them, above the options' repulsion."""
+    meta = {"program": "LAMMPS", "repulsion": source.options.repulsion}
+    return Kit.of("snap-original", meta, {}, path=_coefficients(source.path) or source.path)
 
 
-def _file(source: Source) -> Path | None:
-    if not source.path.is_dir():
-        return source.path if source.path.suffix == ".snapcoeff" else None
-    found = list(source.path.glob("*.snapcoeff"))
-    return found[0] if len(found) == 1 else None
+def _coefficients(path: Path) -> Path | None:
+    if path.is_dir():
+        found = [file for file in path.glob("*.snapcoeff") if file.with_suffix(".snapparam").exists()]
+        return found[0] if len(found) == 1 else None
+    both = [path.with_suffix(suffix) for suffix in (".snapcoeff", ".snapparam")]
+    return both[0] if path in both and all(file.exists() for file in both) else None

@@ -29,11 +29,13 @@ class Options:
         energy_unit: a name of `adiabat.units.ENERGY`.
         length_unit: a name of `adiabat.units.LENGTH`.
         elements: atomic numbers the model was trained on, () for all it has room for.
+        repulsion: radii, Å, between which a screened nuclear repulsion beneath the potential ends, None for none.
     """
 
     energy_unit: str | None = None
     length_unit: str | None = None
     elements: tuple[int, ...] = ()
+    repulsion: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
