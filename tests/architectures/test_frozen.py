@@ -6,6 +6,7 @@ import torch
 from adiabat.architectures.equivariant.mace import MACE, MACEConfig
 from adiabat.architectures.equivariant.so3net import SO3Net, SO3NetConfig
 from adiabat.architectures.equivariant.tensornet import TensorNet, TensorNetConfig
+from adiabat.architectures.invariant.m3gnet import M3GNet, M3GNetConfig
 from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
 from adiabat.architectures.kernel.sgdml import SGDML, SGDMLConfig
 from adiabat.architectures.local.ani import ANI, ANIConfig
@@ -23,6 +24,7 @@ from adiabat.potential import Referenced
 WANT = ("energy", "forces", "stress")
 SMALL = {"hidden_irreps": "8x0e+8x1o", "cutoff": 4.0, "average_neighbors": 8.0, "radial_network": (16, 16)}
 TENSORNET_OF_MATGL = {"damped_basis": False, "self_neighbor": False, "charge_scale": 0.0, "group": "SO(3)"}
+SHORT = {"cutoff": 4.0, "three_body_cutoff": 4.0, "layers": 2}
 TWO = {"kind": "se_e2_a", "cutoff": 4.0, "embedding": [5, 10], "axis": 3, "exclude": [["H", "H"]]}
 DEEP = {"descriptor": TWO, "hidden": [16, 16]}
 HYBRID = {"descriptor": {"kind": "hybrid", "parts": [TWO | {"cutoff": 3.5}, {"kind": "se_e3", "cutoff": 4.0}]}}
@@ -44,6 +46,11 @@ MODELS = {
     "tensornet matgl": lambda: TensorNet(
         TensorNetConfig(channels=20, cutoff=4.0, basis=3, radial="smooth-bessel", head="gated", **TENSORNET_OF_MATGL),
         [1, 8],
+    ),
+    "m3gnet": lambda: M3GNet(M3GNetConfig(channels=20, cutoff=4.0, three_body_cutoff=3.5, layers=2), [1, 8]),
+    "m3gnet matgl": lambda: M3GNet(M3GNetConfig(channels=16, **SHORT, radial="bessel", messages="neighbor"), [1, 8]),
+    "mattersim": lambda: M3GNet(
+        M3GNetConfig(channels=16, **SHORT, basis=4, degrees=4, depth=2, variant="mattersim"), [1, 8]
     ),
     "nep with charges": lambda: NEP(NEPConfig(cutoff=4.0, angular_cutoff=3.0, charges="reciprocal"), [1, 8]),
     "bpnn": lambda: BPNN(BPNNConfig(cutoff=4.0), [1, 8]),
@@ -93,7 +100,9 @@ def test_frozen_equals_the_model(name):
         assert torch.equal(unprepared.forces, found.forces)
 
 
-@pytest.mark.parametrize("name", ["schnet", "tensornet", "mace", "mace agnesi density", "nep", "deep potential"])
+@pytest.mark.parametrize(
+    "name", ["schnet", "tensornet", "m3gnet", "mace", "mace agnesi density", "nep", "deep potential"]
+)
 def test_forces_of_a_frozen_model_are_derivatives(name):
     torch.manual_seed(2)
     frozen = MODELS[name]().double().frozen()

@@ -1,39 +1,10 @@
 // Sums of silu(LN(core(x))) * sigmoid(LN(gate(x))) over rows, where x is a sum of rows of several tables, gathered by
 // index (gated_sum.py). Rows go through both networks in blocks that stay in the cache; sums by index are then made
 // column by column, so that no two threads write to one place and results do not depend on their number.
-#include "lanes.hpp"
-#include "tiles.hpp"
+#include "gates.hpp"
 
 enum Kind { PAIRS, BONDS, ANGLES };
 constexpr index_t BATCH = 8 * CHUNK;  // rows between sums
-
-template <typename T>
-INLINE Vec<T> load(const T* p, index_t left) {
-    Vec<T> v = {};
-    if (left >= Lanes<T>::count) return *(const typename Block<T>::type*)p;
-    for (index_t l = 0; l < left; ++l) v[l] = p[l];
-    return v;
-}
-template <typename T>
-INLINE void store(T* p, index_t left, const Vec<T>& v) {
-    if (left >= Lanes<T>::count) *(typename Block<T>::type*)p = v;
-    else
-        for (index_t l = 0; l < left; ++l) p[l] = v[l];
-}
-template <typename T>
-INLINE Vec<T> logistic(const Vec<T>& x) {
-    const Vec<T> e = exponential<T>(x < 0 ? x : -x), one = spread<T>(1);
-    return (x < 0 ? e : one) / (one + e);
-}
-// Slope of x sigmoid(x).
-template <typename T>
-INLINE Vec<T> silu_slope(const Vec<T>& x, const Vec<T>& s) {
-    return s * (1 + x * (1 - s));
-}
-template <typename T>
-index_t padded(index_t n) {
-    return (n + Lanes<T>::count - 1) / Lanes<T>::count * Lanes<T>::count;
-}
 
 template <typename T>
 struct Problem {
@@ -44,21 +15,6 @@ struct Problem {
     const T *core, *gate, *core_back, *gate_back, *biases, *norms, *zeros;
     index_t wide() const { return padded<T>(hidden); }
     index_t narrow() const { return padded<T>(channels); }
-};
-
-// Memory of one thread, cut into pieces that begin at multiples of 64 bytes.
-template <typename T>
-struct Scratch {
-    std::vector<T> memory;
-    T* next;
-    explicit Scratch(index_t size) : memory(size + Lanes<T>::count) {
-        next = (T*)(((uintptr_t)memory.data() + 63) / 64 * 64);
-    }
-    T* take(index_t size) {
-        T* found = next;
-        next += size;
-        return found;
-    }
 };
 
 // The first layers' values: rows of both halves, `wide` apart.
@@ -76,14 +32,6 @@ inline void gather(const Problem<T>& q, index_t begin, index_t end, T* pre) {
                 at(to + n) = v;
             }
         }
-}
-
-// One network's second layer, or the way back.
-template <typename T>
-inline void layer(index_t rows, index_t inner, index_t columns, const T* a, const T* b, const T* bias, T* c,
-                  index_t a_step, index_t c_step) {
-    const Product<T> product(inner, columns, 0, a, b, bias, c, a_step, c_step);
-    for (index_t column = 0; column < columns; column += PANEL<T>) tiles<T>(product, 0, rows, column);
 }
 
 // Subtracts the mean and divides by the deviation, in place; gives one over the deviation.

@@ -44,6 +44,12 @@ class SphericalBesselBasis(ConstantModule):
         blocks = zip(x.split(self.count, -1), sine.split(self.count, -1), cosine.split(self.count, -1), strict=True)
         return torch.cat([_of_degree(l, *block) for l, block in enumerate(blocks)], dim=-1) * self.factors
 
+    def exact(self, distances: Tensor) -> Tensor:
+        """The same in float64 without gradients, exact near zero too, where the recurrence loses digits."""
+        x = np.minimum(distances.numpy(), self.cutoff)[..., None] * self._exact["frequencies"]
+        degrees = np.repeat(np.arange(self.degrees), self.count)
+        return torch.from_numpy(spherical_jn(degrees, x) * self._exact["factors"])
+
 
 class SmoothBesselBasis(ConstantModule):
     """Orthonormal combinations of sin(k π r/r_c)/r whose first and second derivatives vanish at the cutoff too.

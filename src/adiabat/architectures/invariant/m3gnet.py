@@ -27,6 +27,7 @@ energy.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -40,6 +41,7 @@ from adiabat.geometry import Graph
 from adiabat.nn.angular_sums import LegendreSum
 from adiabat.nn.cutoffs import PolynomialCutoff
 from adiabat.nn.embedding import ElementEmbedding
+from adiabat.nn.fused_bonds import FusedBlock, FusedEdges, FusedFunctions
 from adiabat.nn.gated_mlp import GatedMLP
 from adiabat.nn.mlp import dense
 from adiabat.nn.spherical_bessel import SmoothBesselBasis, SphericalBesselBasis
@@ -141,6 +143,14 @@ class Convolution(nn.Module):
         messages = self.atoms.of_pairs(graph, v, e) * weights
         return v + (graph.sum_over_centers if self.to_neighbors else graph.sum_over_neighbors)(messages), e
 
+    def fused(self, three_body: ThreeBody, sums: LegendreSum) -> FusedBlock:
+        """This and the step before it by kernels, with the present weights."""
+        radial = self.bond_weights, self.atom_weights
+        return FusedBlock(
+            three_body.gate, three_body.update, self.bonds, self.atoms, radial, self.activated, sums,
+            three_body.of_centers, self.to_neighbors,
+        )  # fmt: skip
+
 
 class M3GNet(AtomicPotential):
     """Embedding, blocks of a three-body step and a convolution, gated network, sum over atoms (fig. 1)."""
@@ -161,13 +171,33 @@ class M3GNet(AtomicPotential):
         self.three_body = nn.ModuleList(ThreeBody(config) for _ in range(config.layers))
         self.convolutions = nn.ModuleList(Convolution(config, functions) for _ in range(config.layers))
         self.head = GatedMLP((width, *(width,) * config.depth, 1), linear_end=True)
+        self.fused: tuple[FusedFunctions, list[FusedBlock]] | None = None
         if mattersim:
             self.register_buffer("scales", torch.ones(len(self.elements)))
 
+    def freeze(self) -> None:
+        config: M3GNetConfig = self.config  # type: ignore[assignment]
+        layers = zip(self.three_body, self.convolutions, strict=True)
+        blocks = [convolution.fused(three_body, self.sums) for three_body, convolution in layers]  # type: ignore[operator]
+        width = blocks[0].update.width if blocks else config.channels
+        radial = self.angular.exact if self.smooth is None else copy.deepcopy(self.smooth).double()
+        functions = FusedFunctions(
+            self.sums.harmonics, radial, self.angular.exact, self.envelope, self.first, width, config.cutoff,
+            config.three_body_cutoff,
+        )  # fmt: skip
+        self.fused = functions, blocks
+
     def features(self, graph: Graph) -> Tensor:
         """Atoms in their neighborhoods, v_i `[atoms, channels]`."""
-        bonds = self._bonds(graph)
         v = self.embedding(graph.system.numbers)
+        if self.fused is not None:
+            functions, blocks = self.fused
+            edges = FusedEdges(graph, functions)
+            e = edges.start
+            for block in blocks:
+                v, e = block(v, e, edges)
+            return v
+        bonds = self._bonds(graph)
         e = functional.silu(self.first(bonds.radial))
         for three_body, convolution in zip(self.three_body, self.convolutions, strict=True):
             e = three_body(v, e, bonds, self.sums)
