@@ -21,6 +21,7 @@ from adiabat.pretrained.importers import matgl_chgnet
 from adiabat.pretrained.importers.chgnet import from_kit, read_chgnet
 from adiabat.pretrained.kit import Kit
 from adiabat.pretrained.originals import import_original, read_original
+from adiabat.pretrained.originals.source import Options
 from adiabat.testing.battery import run_battery
 from adiabat.testing.parity import parity
 
@@ -192,6 +193,19 @@ def test_original_files(shared, tmp_path, legacy):
     assert found.model.config == expected.model.config
     for name, value in expected.state_dict().items():
         assert torch.equal(found.state_dict()[name], value), name
+
+
+def test_elements_of_original_files(shared, tmp_path):
+    kit = Kit(shared / "golden" / "chgnet-random")
+    file = tmp_path / "chgnet.pth.tar"
+    torch.save({"model": {"state_dict": kit.weights(), "model_args": kit.meta["hyperparameters"]}}, file)
+    few = import_original(file, options=Options(elements=(8, 1))).potentials[""]
+    assert few.elements == (1, 8)
+    graph = Graph.build(WATER, few.cutoff)
+    expected = evaluate(from_kit(kit).potentials[""], graph)
+    torch.testing.assert_close(evaluate(few, graph).energy, expected.energy, rtol=1e-14, atol=0)
+    with pytest.raises(CheckpointError, match="no rows for Cm"):
+        import_original(file, options=Options(elements=(8, 96)))
 
 
 def test_foreign_files_are_refused(shared, tmp_path):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from adiabat.architectures.invariant.chgnet import CHGNet, CHGNetConfig
+from adiabat.elements import symbols
 from adiabat.errors import CheckpointError
 from adiabat.potential import Referenced
 from adiabat.pretrained.kit import Imported, Kit
@@ -42,19 +43,23 @@ _LAYERS = {
 
 
 def from_kit(kit: Kit) -> Imported:
-    """The kit's model in float64, its composition energies added."""
-    return Imported({"": read_chgnet(kit.meta["hyperparameters"], kit.weights())})
+    """The kit's model in float64, its composition energies added, for the elements that it names or for all."""
+    return Imported({"": read_chgnet(kit.meta["hyperparameters"], kit.weights(), kit.meta.get("elements"))})
 
 
-def read_chgnet(options: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Referenced:
-    """CHGNet in float64 for the elements of its embedding, hydrogen first.
+def read_chgnet(
+    options: Mapping[str, Any], weights: Mapping[str, Tensor], elements: Iterable[int] | None = None
+) -> Referenced:
+    """CHGNet in float64.
 
     Args:
         options: the arguments that the program's CHGNet was made with.
         weights: its state.
+        elements: atomic numbers whose rows are kept; None for all of the embedding, hydrogen first.
 
     Raises:
-        CheckpointError: an option that the page does not have; a parameter is missing or has another shape.
+        CheckpointError: an option that the page does not have; a parameter is missing or has another shape; an
+            element without a row.
     """
     for name, known in _FIXED.items():
         if options.get(name, known) != known:
@@ -64,10 +69,14 @@ def read_chgnet(options: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Re
     source = _Source(weights)
     config = _config(options, "bond_conv_layers.0.mlp_out.layers.1.bias" in source)
     rows = source["atom_embedding.embedding.weight"].shape[0]
-    model = CHGNet(config, range(1, rows + 1)).double()
+    known = range(1, rows + 1)
+    numbers = sorted(set(known if elements is None else elements))
+    if not set(numbers) <= set(known):
+        raise CheckpointError(f"the weights have no rows for {', '.join(symbols(sorted(set(numbers) - set(known))))}.")
+    model = CHGNet(config, numbers).double()
     arrays = {}
     for name, tensor in model.state_dict().items():
-        arrays[name] = _find(name, source, config)
+        arrays[name] = _find(name, source, config, numbers)
         if arrays[name].shape != tensor.shape:
             raise CheckpointError(
                 f"the weights give {name} the shape {tuple(arrays[name].shape)}, the options {tuple(tensor.shape)}:"
@@ -75,7 +84,7 @@ def read_chgnet(options: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Re
             )
     model.load_state_dict(arrays)
     energies = source["composition_model.fc.weight"].reshape(-1)
-    return Referenced(model, {z: float(energy) for z, energy in enumerate(energies, 1)})
+    return Referenced(model, {z: float(energies[z - 1]) for z in numbers})
 
 
 def _config(options: Mapping[str, Any], bias: bool) -> CHGNetConfig:
@@ -120,12 +129,12 @@ class _Source(dict[str, Tensor]):
         raise CheckpointError(f"the weights have no '{name}': are they those of a CHGNet of this program?")
 
 
-def _find(name: str, source: _Source, config: CHGNetConfig) -> Tensor:
+def _find(name: str, source: _Source, config: CHGNetConfig, numbers: Sequence[int]) -> Tensor:
     """What the page calls `name`."""
     if name in _RENAMED:
         return source[_RENAMED[name]]
     if name == "embedding.table":
-        return source["atom_embedding.embedding.weight"]
+        return source["atom_embedding.embedding.weight"][[z - 1 for z in numbers]]
     if name == "basis.frequencies":  # the program's are multiples of 1/r_c
         return source["bond_basis_expansion.rbf_expansion_ag.frequencies"] / config.cutoff
     if name == "bond_basis.frequencies":

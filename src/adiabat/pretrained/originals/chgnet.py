@@ -23,7 +23,7 @@ def recognize(source: Source) -> bool:
 
 
 def read(source: Source) -> Kit:
-    """The model with its composition energies.
+    """The model with its composition energies, for the elements of the options, or for all it has rows for.
 
     Raises:
         CheckpointError: the file has another layout.
@@ -33,6 +33,8 @@ def read(source: Source) -> Kit:
     if not isinstance(options, dict) or _OWN not in weights:
         raise CheckpointError(f"{source.path} has no model with model_args and state_dict, as chgnet writes them.")
     meta = {"method": "chgnet", "program": "chgnet", "hyperparameters": options, "units": "eV"}
+    if source.options.elements:
+        meta["elements"] = list(source.options.elements)
     return Kit.of("chgnet-original", meta, weights, path=source.path)
 
 
