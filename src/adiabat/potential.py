@@ -80,6 +80,7 @@ class Potential(nn.Module):
         radial: True if something costly depends on distances alone, so that `prepare` makes `halves`.
         mirrored: False for models whose energy may differ between mirror images.
         physical: True if some terms have a size of their own in eV, such as Coulomb's law; the automatic scale is 1.
+        masked: True if pairs beyond the cutoff change nothing, so that a longer list of them serves as well.
         precompute: True if a fit may compute `features` once a frame and step with `predict_from` alone.
     """
 
@@ -88,6 +89,7 @@ class Potential(nn.Module):
     fitter: ClassVar[str] = "gradient"
     feels: ClassVar[frozenset[str]] = frozenset()
     physical: ClassVar[bool] = False
+    masked: ClassVar[bool] = False
     precompute: ClassVar[bool] = False
     is_frozen = False
     radial = False

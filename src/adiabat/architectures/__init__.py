@@ -201,6 +201,57 @@ METHODS = {
             "Symmetrized gradient-domain kernel regression",
             "10.1038/s41467-018-06169-2",
         ),
+        Method(
+            "lennard_jones",
+            _WING + "classical.lennard_jones",
+            "LennardJones",
+            "Lennard-Jones pairs",
+            "10.1098/rspa.1924.0082",
+            {"optimizer": {"rate": 0.01}, "schedule": {"kind": "cosine"}},
+        ),
+        Method(
+            "morse",
+            _WING + "classical.morse",
+            "Morse",
+            "Morse pairs",
+            "10.1103/PhysRev.34.57",
+            {"optimizer": {"rate": 0.01}, "schedule": {"kind": "cosine"}},
+        ),
+        Method(
+            "zbl",
+            _WING + "classical.zbl",
+            "ZBL",
+            "Universal screened repulsion of close nuclei",
+            "10.1007/978-1-4615-8103-1_3",
+        ),
+        Method(
+            "eam",
+            _WING + "classical.eam",
+            "EAM",
+            "Embedded-atom method and Finnis-Sinclair potentials, from tables",
+            "10.1103/PhysRevB.29.6443",
+        ),
+        Method(
+            "emt",
+            _WING + "classical.emt",
+            "EMT",
+            "Effective medium theory of close-packed metals",
+            "10.1016/0039-6028(96)00816-3",
+        ),
+        Method(
+            "tersoff",
+            _WING + "classical.tersoff",
+            "Tersoff",
+            "Bonds that weaken as others come near",
+            "10.1103/PhysRevB.37.6991",
+        ),
+        Method(
+            "stillinger_weber",
+            _WING + "classical.stillinger_weber",
+            "StillingerWeber",
+            "Pairs, and angles that want to be tetrahedral",
+            "10.1103/PhysRevB.31.5262",
+        ),
     )
 }
 
