@@ -13,11 +13,13 @@ from adiabat.architectures.invariant.chgnet import CHGNet, CHGNetConfig
 from adiabat.architectures.invariant.m3gnet import M3GNet, M3GNetConfig
 from adiabat.architectures.invariant.megnet import MEGNet, MEGNetConfig
 from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
+from adiabat.architectures.local.ace import ACE, ACEConfig
 from adiabat.architectures.local.ani import ANI, ANIConfig
 from adiabat.architectures.local.bpnn import BPNN, BPNNConfig
 from adiabat.architectures.local.deep_potential import DeepPotential, DeepPotentialConfig
 from adiabat.architectures.local.gap import GAP, GAPConfig
 from adiabat.architectures.local.local import Local, LocalConfig
+from adiabat.architectures.local.mtp import MTP, MTPConfig
 from adiabat.architectures.local.nep import NEP, NEPConfig
 from adiabat.architectures.local.snap import SNAP, SNAPConfig
 from adiabat.descriptors.aev import Terms
@@ -44,6 +46,16 @@ SMALL_DEEP_POTENTIAL = {
 SMALL_LOCAL = {
     "descriptor": {"kind": "acsf", "cutoff": 3.0, "recipe": {"centered": [1.0], "shifted": 2, "angular": [1.0]}},
     "regressor": {"kind": "quadratic"},
+}
+SMALL_ACE = {
+    "descriptor": {
+        "cutoff": 3.0,
+        "n_max": (3, 2, 1),
+        "l_max": (0, 1, 1),
+        "bond": {"count": 3, "inner": (1.2, 0.4), "core": (5.0, 1.0)},
+        "train_radial": True,
+    },
+    "embedding": {"parameters": (1.0, 1.0, 1.0, 0.5)},
 }
 SMALL_SNAP = {
     "descriptor": {"cutoff": 3.0, "twojmax": 2, "by_element": True},
@@ -81,9 +93,11 @@ def loosened(model, size=0.2):
 MODELS = {
     "bpnn": lambda: BPNN(BPNNConfig(cutoff=3.0, hidden=(4,), activations=("tanh",), recipe=Recipe()), ELEMENTS),
     "local": lambda: loosened(Local(LocalConfig.parse(SMALL_LOCAL), ELEMENTS)),
+    "ace": lambda: loosened(ACE(ACEConfig.parse(SMALL_ACE), ELEMENTS), 0.05),
     "snap": lambda: loosened(SNAP(SNAPConfig.parse(SMALL_SNAP), ELEMENTS), 0.02),
     "gap": lambda: small_gap(),
     "ani": lambda: ANI(ANIConfig(aev=SMALL_AEV, hidden={"others": (4,)}, members=2), ELEMENTS),
+    "mtp": lambda: loosened(MTP(MTPConfig(cutoff=3.0, level=8, basis=4, inner=0.5), ELEMENTS), 0.02),
     "nep": lambda: NEP(NEPConfig(cutoff=3.0, angular_cutoff=2.5, basis=4, l_max=2, hidden=4), ELEMENTS),
     "deep_potential": lambda: DeepPotential(DeepPotentialConfig.parse(SMALL_DEEP_POTENTIAL), ELEMENTS),
     "schnet": lambda: SchNet(SchNetConfig(cutoff=3.0, channels=8, layers=1, basis=5), ELEMENTS),

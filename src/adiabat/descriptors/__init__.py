@@ -41,6 +41,13 @@ DESCRIPTORS = {
     p.kind: p
     for p in (
         Page(
+            "ace",
+            "ace",
+            "ACEDescriptorConfig",
+            "Invariants of the atomic cluster expansion",
+            "10.1103/PhysRevB.99.014104",
+        ),
+        Page(
             "acsf",
             "acsf",
             "ACSFConfig",

@@ -25,7 +25,7 @@ def wigner_3j(l1: int, l2: int, l3: int) -> np.ndarray:
         complex_from_real(l1),
         complex_from_real(l2),
         complex_from_real(l3).conj(),
-        _condon_shortley(l1, l2, l3),
+        condon_shortley(l1, l2, l3),
     )
     values = complex_tensor.real / np.linalg.norm(complex_tensor)
     values.setflags(write=False)
@@ -68,7 +68,7 @@ def complex_from_real(l: int) -> np.ndarray:
     return (-1j) ** l * matrix
 
 
-def _condon_shortley(j1: int, j2: int, j3: int) -> np.ndarray:
+def condon_shortley(j1: int, j2: int, j3: int) -> np.ndarray:
     """⟨j1 m1 j2 m2 | j3 m3⟩ by Racah's sum (Racah, Phys. Rev. 62, 438, 1942, doi:10.1103/PhysRev.62.438, eq. 16)."""
     f = factorial
     table = np.zeros((2 * j1 + 1, 2 * j2 + 1, 2 * j3 + 1))
