@@ -11,6 +11,7 @@ from adiabat.errors import CapabilityError, CheckpointError, ConfigError
 from adiabat.evaluate import evaluate
 from adiabat.fit.linear import LinearConfig, LinearFitter
 from adiabat.geometry import Graph
+from adiabat.kernels.build import available
 from adiabat.potential import Referenced
 from adiabat.pretrained.importers.quip import descriptor_options, read_gap, write_gap
 from adiabat.pretrained.kit import Kit
@@ -87,6 +88,18 @@ def test_design_is_the_model():
         assert torch.allclose(design.energy @ weights, expected.energy, atol=1e-10)
         assert torch.allclose(design.forces @ weights, expected.forces, atol=1e-9)
         assert torch.allclose(design.stress @ weights, expected.stress, atol=1e-10)
+
+
+@pytest.mark.skipif(available("density_power") is not None, reason="no compiled kernels")
+def test_frozen_is_the_same():
+    model = small_gap()
+    frozen = model.frozen()
+    for graph in several_graphs():
+        one = evaluate(model, graph, ("energy", "forces", "stress"))
+        two = evaluate(frozen, frozen.prepare(graph), ("energy", "forces", "stress"))
+        assert torch.allclose(one.energy, two.energy, rtol=1e-10)
+        assert torch.allclose(one.forces, two.forces, atol=1e-10)
+        assert torch.allclose(one.stress, two.stress, atol=1e-10)
 
 
 def test_fit_is_the_gaussian_process():

@@ -7,12 +7,15 @@ import pytest
 import torch
 from small_models import ELEMENTS, several_graphs
 
+from adiabat.descriptors.base import Descriptor
 from adiabat.descriptors.density_expansion import Weighting
 from adiabat.descriptors.density_radial import TOLERANCE, radial_table
 from adiabat.descriptors.soap import SOAPConfig
 from adiabat.elements import number
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph, System
+from adiabat.kernels.build import available
+from adiabat.kernels.density_power import NAME
 from adiabat.pretrained.kit import Kit
 
 CONVENTIONS = [
@@ -211,6 +214,38 @@ def test_turning_changes_nothing(options):
     assert descriptor.size == found.shape[1]
     assert float(found.abs().max()) > 0.001
     torch.testing.assert_close(found, descriptor.from_vectors(vectors, graph), rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.skipif(available(NAME) is not None, reason="no compiled kernels")
+@pytest.mark.parametrize("options", CONVENTIONS)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_kernels_equal_torch(options, dtype):
+    descriptor = small(**options).build(ELEMENTS).to(dtype)
+    room = {"rtol": 1e-9, "atol": 1e-11} if dtype == torch.float64 else {"rtol": 1e-3, "atol": 1e-4}
+    for graph in several_graphs():
+        graph = graph.to(dtype=dtype)
+        values, slopes = descriptor.jacobian(graph)
+        expected, by_autograd = Descriptor.jacobian(descriptor, graph)
+        size = float(by_autograd.abs().max()) if by_autograd.numel() else 1.0
+        torch.testing.assert_close(values, expected, **room)
+        torch.testing.assert_close(slopes / size, by_autograd / size, **room)
+        torch.testing.assert_close(descriptor.values(graph), expected, **room)
+
+
+@pytest.mark.skipif(available(NAME) is not None, reason="no compiled kernels")
+@pytest.mark.parametrize("l_max", [0, 1, 5])
+def test_frozen_gradients_equal_torch(l_max):
+    config = small(l_max=l_max, compression="mu2", weighting=Weighting())
+    descriptor, frozen = config.build(ELEMENTS), config.build(ELEMENTS)
+    frozen.freeze()
+    graph = several_graphs()[0]
+    found = []
+    for one in (descriptor, frozen):
+        vectors = graph.vectors().requires_grad_()
+        values = one.from_vectors(vectors, graph)
+        weights = torch.randn(values.shape, generator=torch.Generator().manual_seed(0))
+        found.append((values.detach(), torch.autograd.grad((values * weights).sum(), vectors)[0]))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("basis", ["gaussians", "gto", "polynomial", "powers"])

@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from adiabat.descriptors.base import element_index
 from adiabat.descriptors.density_radial import RadialTable
 from adiabat.geometry import Graph
+from adiabat.kernels.density_power import DensityCoefficients
+from adiabat.kernels.pairs import PairIndex
 from adiabat.nn.spherical_harmonics import SphericalHarmonics
 from adiabat.settings import Settings
 
@@ -97,6 +99,8 @@ class DensityExpansion(nn.Module):
         self.n_max, self.l_max = n_max, l_max
         self.cutoff, self.width, self.weighting, self.total = cutoff, width, weighting, total
         self.stop, self.error = table.stop, table.error
+        self._frozen = False
+        self._kernels: dict[torch.dtype, DensityCoefficients] = {}
         self.harmonics = SphericalHarmonics(l_max, "integral")
         degrees = torch.cat([torch.full((2 * l + 1,), l) for l in range(l_max + 1)])
         origin = table(torch.zeros(1, dtype=torch.float64)).reshape(n_max, l_max + 1)[:, 0] * (4.0 * pi) ** -0.5
@@ -124,16 +128,41 @@ class DensityExpansion(nn.Module):
 
     def from_vectors(self, vectors: Tensor, graph: Graph) -> Tensor:
         """c `[atoms, channels, n_max, (l_max + 1)²]`, degree by degree, m = −l..l, z the polar axis."""
-        distances = vectors.norm(dim=1)
-        radial = self.table(distances).unflatten(1, (self.n_max, self.l_max + 1))
-        radial = (radial * self.weights(distances)[:, None, None]).index_select(2, self.degree)
-        angular = self.harmonics(vectors.roll(-1, dims=1))  # that block's polar axis is y
         kinds = self.element[graph.system.numbers]
-        channels, near = self.center.shape[0], kinds.index_select(0, graph.neighbors)
-        angular = angular * self.share.to(vectors.dtype)[near][:, None]
-        place = graph.centers * channels + self.channel[near]
-        found = vectors.new_zeros((kinds.shape[0] * channels, self.n_max, angular.shape[1]))
-        found = found.index_add(0, place, radial * angular[:, None, :]).unflatten(0, (kinds.shape[0], channels))
-        own = self.center.to(vectors.dtype).T.index_select(0, kinds)[:, :, None] * self.origin.to(vectors.dtype)
+        near = kinds.index_select(0, graph.neighbors)
+        distances = vectors.norm(dim=1)
+        weights = self.weights(distances) * self.share.to(vectors.dtype).index_select(0, near)
+        channel = self.channel.index_select(0, near)
+        if self._frozen:
+            found = self.kernel(vectors.dtype)(vectors, weights, channel, PairIndex.of_graph(graph).begins)
+        else:
+            found = self._summed(vectors, distances, weights, channel, graph)
+        return self.completed(found, kinds)
+
+    def _summed(self, vectors: Tensor, distances: Tensor, weights: Tensor, channel: Tensor, graph: Graph) -> Tensor:
+        """The sum over neighbors."""
+        radial = self.table(distances).unflatten(1, (self.n_max, self.l_max + 1)) * weights[:, None, None]
+        radial = radial.index_select(2, self.degree)
+        angular = self.harmonics(vectors.roll(-1, dims=1))  # that block's polar axis is y
+        atoms, channels = graph.system.numbers.shape[0], self.center.shape[0]
+        found = vectors.new_zeros((atoms * channels, self.n_max, angular.shape[1]))
+        found = found.index_add(0, graph.centers * channels + channel, radial * angular[:, None, :])
+        return found.unflatten(0, (atoms, channels))
+
+    def completed(self, found: Tensor, kinds: Tensor) -> Tensor:
+        """Coefficients of the neighbors with the central atoms' own and the total."""
+        own = self.center.to(found.dtype).T.index_select(0, kinds)[:, :, None] * self.origin.to(found.dtype)
         found = torch.cat((found[..., :1] + own[..., None], found[..., 1:]), dim=3)
         return torch.cat((found, found.sum(dim=1, keepdim=True)), dim=1) if self.total else found
+
+    def freeze(self) -> None:
+        """Makes it take its kernel, for good."""
+        self._frozen = True
+        self.kernel(torch.float64)
+
+    def kernel(self, dtype: torch.dtype) -> DensityCoefficients:
+        """The sum over neighbors in C++; CapabilityError if this machine has no compiler."""
+        if dtype not in self._kernels:
+            table, channels = self.coefficients.to(dtype), self.center.shape[0]
+            self._kernels[dtype] = DensityCoefficients(table, self.stop, self.n_max, self.l_max, channels)
+        return self._kernels[dtype]

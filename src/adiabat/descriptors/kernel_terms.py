@@ -176,6 +176,9 @@ class KernelTerm(Descriptor):
 class LocalKernelTerm(KernelTerm):
     """A process of few numbers that belong to one or two pairs, whose slopes follow from those of the numbers."""
 
+    def freeze(self) -> None:
+        """Nothing: its few numbers cost little beside a SOAP's."""
+
     def ends(self, graph: Graph) -> tuple[Tensor, ...]:
         """The pairs that each instance depends on, `[instances]` for each."""
         raise NotImplementedError

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import log, pi, sqrt
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -37,6 +37,9 @@ from adiabat.descriptors.density_radial import SMALLEST, Basis, radial_table
 from adiabat.elements import number
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
+from adiabat.kernels.build import available
+from adiabat.kernels.density_power import NAME, PowerSlopes, Product
+from adiabat.kernels.pairs import PairIndex
 
 Convention = Literal["quip", "dscribe", "featomic"]
 _BASES: Mapping[Convention, tuple[Basis, ...]] = {
@@ -92,15 +95,6 @@ class SOAPConfig(DescriptorConfig):
         return self.basis or known[0]
 
 
-class Term(NamedTuple):
-    """One feature: factor · Σ_m c_first,lm c_second,lm, with channels and radial functions as one index."""
-
-    first: int
-    second: int
-    l: int
-    factor: float
-
-
 class PowerSpectrum(nn.Module):
     """Features from coefficients: chosen products of two radial channels, summed over m.
 
@@ -113,7 +107,7 @@ class PowerSpectrum(nn.Module):
     choice: Tensor
     factor: Tensor
 
-    def __init__(self, terms: Sequence[Term], channels: int, l_max: int):
+    def __init__(self, terms: Sequence[Product], channels: int, l_max: int):
         super().__init__()
         self.l_max, self.channels = l_max, channels
         places = [(t.l * channels + t.first) * channels + t.second for t in terms]
@@ -169,6 +163,8 @@ class SOAP(Descriptor):
         )
         terms = _terms(config, len(center) + total)
         self.spectrum = PowerSpectrum(terms, (len(center) + total) * config.n_max, config.l_max)
+        self._products = tuple(terms)
+        self._slopes: dict[torch.dtype, PowerSlopes] = {}
         self.constant = config.convention == "quip"
         self.sizes = (len(terms) + self.constant,) * len(elements)
 
@@ -185,6 +181,56 @@ class SOAP(Descriptor):
         if self.config.normalize:  # the tiny number keeps empty environments out of 0/0
             values = values / (values.square().sum(dim=1, keepdim=True) + 1e-60).sqrt()
         return torch.cat((values, torch.zeros_like(values[:, :1])), dim=1)
+
+    def freeze(self) -> None:
+        self.expansion.freeze()
+
+    def values(self, graph: Graph) -> Tensor:
+        """What `forward` gives, without gradient history and in C++ where that can be."""
+        with torch.no_grad():
+            slopes = self._kernel(graph)
+            if slopes is None:
+                return self.forward(graph)
+            return self._finished(self.spectrum(self._density(graph, slopes)[0]))
+
+    def jacobian(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        slopes = self._kernel(graph)
+        if slopes is None:
+            return super().jacobian(graph)
+        with torch.enable_grad():
+            distances = graph.vectors().detach().norm(dim=1).requires_grad_()
+            weights = self.expansion.weights(distances)
+            along = torch.zeros_like(distances)
+            if weights.requires_grad:
+                along = torch.autograd.grad(weights.sum(), distances)[0]
+        with torch.no_grad():
+            found, vectors, share, channel, begins = self._density(graph, slopes)
+            raw = self.spectrum(found)
+            values, lengths = self._finished(raw), None
+            if self.constant and self.config.normalize:
+                lengths = 1.0 / (raw.square().sum(dim=1) + 1e-60).sqrt()
+            given = (vectors, weights.detach(), along, channel, share, begins, found, values, lengths)
+            return values, slopes(*given)
+
+    def _kernel(self, graph: Graph) -> PowerSlopes | None:
+        """The kernel for a graph, None if there is none."""
+        dtype = graph.system.positions.dtype
+        if graph.pairs.device.type != "cpu" or available(NAME) is not None:
+            return None
+        if dtype not in self._slopes:
+            kernel, total = self.expansion.kernel(dtype), self.expansion.total
+            self._slopes[dtype] = PowerSlopes(kernel, self._products, total, self.size)
+        return self._slopes[dtype]
+
+    def _density(self, graph: Graph, slopes: PowerSlopes) -> tuple[Tensor, ...]:
+        """Coefficients, and the pairs' vectors, shares, channels and places."""
+        own, vectors = self.expansion, graph.vectors()
+        kinds = own.element[graph.system.numbers]
+        near, begins = kinds[graph.neighbors], PairIndex.of_graph(graph).begins
+        share, channel = own.share.to(vectors)[near], own.channel[near]
+        weights = own.weights(vectors.norm(dim=1)) * share
+        found = own.completed(slopes.density(vectors, weights, channel, begins), kinds)
+        return found.flatten(1, 2), vectors, share, channel, begins
 
     def averaged(self, graph: Graph, kind: Literal["inner", "outer"] = "inner") -> Tensor:
         """One row for each system `[systems, size]`.
@@ -218,7 +264,7 @@ def _channels(config: SOAPConfig, elements: Sequence[int]) -> tuple[Tensor, Tens
     return channel, share * scale, center * (scale * config.center_weight * own)
 
 
-def _terms(config: SOAPConfig, channels: int) -> list[Term]:
+def _terms(config: SOAPConfig, channels: int) -> list[Product]:
     """The features in the order of the convention."""
     n_max, degrees = config.n_max, range(config.l_max + 1)
     if config.convention == "quip":
@@ -226,7 +272,7 @@ def _terms(config: SOAPConfig, channels: int) -> list[Term]:
             raise ConfigError(f"descriptor.compression '{config.compression}' is not one of quip's: off or mu2.")
         both = [(a, b) for a in range(channels * n_max) for b in range(a + 1)]
         root = sqrt(2.0)
-        return [Term(a, b, l, (1.0 if a == b else root) / sqrt(2 * l + 1)) for a, b in both for l in degrees]
+        return [Product(a, b, l, (1.0 if a == b else root) / sqrt(2 * l + 1)) for a, b in both for l in degrees]
     ours = config.convention == "dscribe"
     if config.compression == "mu1nu1":
         pairs = [(k, channels - 1) for k in range(channels - 1)]
@@ -240,5 +286,5 @@ def _terms(config: SOAPConfig, channels: int) -> list[Term]:
             factor = pi * sqrt(8.0 / (2 * l + 1)) if ours else own / sqrt(2 * l + 1)
             for n in range(n_max):
                 begin = n if ours and j == k else 0
-                terms += [Term(j * n_max + n, k * n_max + m, l, factor) for m in range(begin, n_max)]
+                terms += [Product(j * n_max + n, k * n_max + m, l, factor) for m in range(begin, n_max)]
     return terms

@@ -242,6 +242,9 @@ class Coordination(_Exponential):
     def __init__(self, config: CoordinationConfig, elements: Sequence[int]):
         super().__init__(config, elements, config.cutoff, 1)
 
+    def freeze(self) -> None:
+        """Nothing, like the other terms of few numbers."""
+
     def instances(self, vectors: Tensor, graph: Graph) -> Instances:
         numbers = graph.system.numbers
         counted = is_element(numbers[graph.neighbors], self.config.neighbors)

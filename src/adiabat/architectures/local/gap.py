@@ -31,6 +31,7 @@ from torch import Tensor
 from adiabat.described import DescribedPotential
 from adiabat.descriptors.kernel_terms import KernelTerms
 from adiabat.descriptors.sparse_terms import AnyTerm, Distance2BConfig, SOAPTermConfig
+from adiabat.geometry import Graph
 from adiabat.nn.heads import LinearInWeights
 from adiabat.potential import ArchitectureConfig
 
@@ -91,6 +92,9 @@ class GAP(DescribedPotential):
         terms = KernelTerms(every, elements)
         super().__init__(config, elements, terms, ProcessHead(terms))
         self.element.clamp_(max=0)  # one set of weights: which elements a column is of, its term knows
+
+    def prepare(self, graph: Graph) -> Graph:
+        return super().prepare(graph).replace(triplets=self.descriptor.prepare(graph).triplets)
 
     @property
     def terms(self) -> KernelTerms:
