@@ -11,10 +11,11 @@ import yaml
 from pydantic import BaseModel, SerializeAsAny, field_validator, model_validator
 
 from adiabat.architectures import METHODS, method
-from adiabat.errors import ConfigError
+from adiabat.errors import ConfigError, did_you_mean
 from adiabat.fit.gradient import GradientConfig
 from adiabat.fit.kernel import KernelConfig
 from adiabat.fit.linear import LinearConfig
+from adiabat.fit.projection import ProjectionConfig
 from adiabat.potential import ArchitectureConfig
 from adiabat.settings import Settings
 
@@ -22,6 +23,7 @@ FITTERS: dict[str, type[Settings]] = {
     "gradient": GradientConfig,
     "kernel": KernelConfig,
     "linear": LinearConfig,
+    "projection": ProjectionConfig,
 }
 
 
@@ -108,6 +110,9 @@ class RunConfig(Settings):
     """Data."""
     model: SerializeAsAny[ArchitectureConfig]
     """Architecture: `method` and its options."""
+    baseline: SerializeAsAny[ArchitectureConfig] | None = None
+    """A classical potential, `method` and its options, that is added to the model and never changed: the model learns
+    what it leaves of the labels."""
     fit: SerializeAsAny[Settings]
     """Options of the fitter that serves the method."""
     seed: int = 0
@@ -132,6 +137,8 @@ class RunConfig(Settings):
         page = method(name)
         if isinstance(model, Mapping):
             model = data["model"] = section("model", page.config_class, model)
+        if data.get("baseline") is not None:
+            data["baseline"] = _baseline(data["baseline"])
         fit = data.get("fit") or {}
         if isinstance(fit, Mapping):
             data["fit"] = section("fit", FITTERS[page.potential_class.fitter_for(model)], merged(page.fit, fit))
@@ -148,7 +155,7 @@ class RunConfig(Settings):
     @model_validator(mode="after")
     def _used(self) -> RunConfig:
         fitter = method(self.model.method).potential_class.fitter_for(self.model)
-        if fitter == "linear" and self.data.scale != "auto":
+        if fitter in ("linear", "projection") and self.data.scale != "auto":
             raise ValueError(f"data.scale has no effect on {self.model.method}, whose weights are in eV")
         if fitter == "kernel":
             for name in ("reference_energies", "shift", "scale"):
@@ -156,7 +163,23 @@ class RunConfig(Settings):
                     raise ValueError(
                         f"data.{name} has no effect on {self.model.method}, which finds its own constant"
                     )
+        if self.baseline is not None and not method(self.model.method).potential_class.local:
+            raise ValueError(
+                f"{self.model.method} is a global model without a list of pairs, so it cannot have a baseline"
+            )
         return self
+
+
+def _baseline(given: Any) -> Any:
+    """The configuration of a classical potential."""
+    if not isinstance(given, Mapping):
+        return given
+    known = [name for name, page in METHODS.items() if page.classical]
+    name = str(given.get("method"))
+    if name not in known:
+        hint = did_you_mean(name, known)
+        raise ValueError(f"baseline.method '{name}' is not a classical potential, which needs no fit.{hint}")
+    return section("baseline", method(name).config_class, given)
 
 
 def section(name: str, kind: type[Settings], data: Mapping[str, Any]) -> Settings:

@@ -180,7 +180,7 @@ class DescribedPotential(AtomicPotential):
 
     @classmethod
     def fitters(cls) -> tuple[str, ...]:
-        return ("linear", "gradient")
+        return ("linear", "projection", "gradient")
 
     @property
     def precompute(self) -> bool:  # type: ignore[override]
@@ -188,7 +188,9 @@ class DescribedPotential(AtomicPotential):
 
     @property
     def fitter(self) -> str:  # type: ignore[override]
-        return "linear" if isinstance(self.head, LinearInWeights) and not self.descriptor.trained else "gradient"
+        if self.descriptor.trained:
+            return "projection" if isinstance(self.head, LinearHead) and self.scaling is None else "gradient"
+        return "linear" if isinstance(self.head, LinearInWeights) else "gradient"
 
     def prepare(self, graph: Graph) -> Graph:
         return super().prepare(graph if self.is_frozen else self.descriptor.prepare(graph))
@@ -222,7 +224,7 @@ class DescribedPotential(AtomicPotential):
         """√(φ Σ φᵀ) `[systems]` with φ the columns summed over each system's atoms and Σ the weights' covariance."""
         assert isinstance(self.head, LinearInWeights)
         parts = []
-        for place in range(len(self.elements)):
+        for place in range(len(self.head.weights)):
             own = (element == place).to(values)[:, None] * self.head.columns(values, place)
             parts.append(own.new_zeros((graph.system.systems, own.shape[1])).index_add(0, graph.system.system, own))
         return (torch.cat(parts, dim=1) @ spread).norm(dim=1)

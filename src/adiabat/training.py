@@ -16,19 +16,21 @@ from pydantic import BaseModel
 from adiabat import checkpoint
 from adiabat.architectures import method
 from adiabat.config import DataConfig, RunConfig, to_yaml
-from adiabat.data import Dataset, ReadReport, Subset, dataset_hash, read, split
+from adiabat.data import Dataset, MemoryDataset, ReadReport, Subset, dataset_hash, read, split
 from adiabat.data.info import DataInfo
 from adiabat.data.statistics import References, elements, is_isolated_atom, reference_energies, residuals, scale
 from adiabat.errors import ConfigError, DataError
 from adiabat.files import write_text
+from adiabat.fit.baseline import WithoutBaseline
 from adiabat.fit.distributed import world
 from adiabat.fit.gradient import STATE, GradientFitter
 from adiabat.fit.kernel import KernelFitter
 from adiabat.fit.linear import LinearFitter
+from adiabat.fit.projection import ProjectionFitter
 from adiabat.fit.result import FitResult
 from adiabat.geometry import Graph
 from adiabat.metrics import Evaluation, evaluate_dataset
-from adiabat.potential import Potential, Referenced
+from adiabat.potential import ArchitectureConfig, Potential, Referenced, Sum
 
 MODEL, CONFIG = "model.adiabat", "config.yaml"
 _ADAPT_FRAMES = 500  # frames that data-dependent constants are taken from: enough for averages, bounded in memory
@@ -44,6 +46,7 @@ class Prepared:
         info: what travels into the checkpoint.
         remarks: what reading and splitting had to say, in sentences.
         files: for every file what was found in it: format, keys, frames read and skipped and why.
+        baseline: what is added to the model, in float64, or None.
     """
 
     parts: dict[str, Dataset]
@@ -51,6 +54,12 @@ class Prepared:
     info: DataInfo
     remarks: list[str] = field(default_factory=list)
     files: list[dict[str, Any]] = field(default_factory=list)
+    baseline: Potential | None = None
+
+    def left(self, name: str) -> Dataset:
+        """A part with the labels that the model has to explain: without the baseline's share."""
+        part = self.parts[name]
+        return part if self.baseline is None else WithoutBaseline(part, self.baseline)
 
 
 @dataclass
@@ -94,13 +103,15 @@ def train(
     folder, group = Path(run.output), world()
     check_folder(folder, run, resume, overwrite)
     group.wait()
-    prepared = prepare(run.data, method(run.model.method).potential_class.physical)
+    prepared = prepare(run.data, method(run.model.method).potential_class.physical, run.baseline)
     if group.leader:
         write_text(folder / CONFIG, to_yaml(run))
         for line in prepared.remarks if show else ():
             print(line)
     potential = initialize(run, prepared)
     result = _fit(run, potential, prepared, folder, resume, show)
+    if prepared.baseline is not None:
+        potential = Sum([potential, prepared.baseline.to(potential.device, potential.dtype)])
     held_out = "test" if "test" in prepared.parts else "valid"
     evaluation = evaluate_dataset(potential, prepared.parts[held_out])
     metrics = {"part": held_out, **evaluation.summary(), "epochs": result.epochs, "seconds": result.seconds}
@@ -124,7 +135,7 @@ def check_folder(folder: Path, run: BaseModel, resume: bool, overwrite: bool) ->
     if resume and (folder / CONFIG).exists():
         before = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
         now = yaml.safe_load(to_yaml(run))
-        decisive = ("data", "model", "finetune", "seed", "dtype")
+        decisive = ("data", "model", "baseline", "finetune", "seed", "dtype")
         changed = [name for name in decisive if before.get(name) != now.get(name)]
         if changed:
             raise ConfigError(
@@ -132,18 +143,26 @@ def check_folder(folder: Path, run: BaseModel, resume: bool, overwrite: bool) ->
             )
 
 
-def prepare(config: DataConfig, physical: bool = False) -> Prepared:
-    """Reads and splits the data and finds reference energies and scale, which is 1 for a `physical` model."""
+def prepare(config: DataConfig, physical: bool = False, baseline: ArchitectureConfig | None = None) -> Prepared:
+    """Reads and splits the data and finds reference energies and scale, which is 1 for a `physical` model.
+
+    With a baseline they are those of what it leaves of the labels.
+    """
     sources = read_parts(config)
     parts, isolated, remarks, reports = sources.parts, sources.isolated, sources.remarks, sources.reports
-    references = _references(config, parts["train"], isolated)
+    train, base = parts["train"], None
+    if baseline is not None:
+        base = checkpoint.fresh(baseline, elements(train)).double().requires_grad_(False)
+        train, isolated = WithoutBaseline(train, base), list(WithoutBaseline(MemoryDataset(isolated), base))
+        remarks.append(f"the baseline {baseline.method} is subtracted from energies, forces and stresses.")
+    references = _references(config, train, isolated)
     remarks += references.remarks
     info = DataInfo(
         elements=tuple(sorted(references.energies)),
         reference_energies=references.energies,
         reference_source=references.source,
-        shift=_shift(parts["train"], references) if config.shift == "auto" else config.shift,
-        scale=_scale(config, parts["train"], references, physical),
+        shift=_shift(train, references) if config.shift == "auto" else config.shift,
+        scale=_scale(config, train, references, physical),
         level_of_theory=config.level_of_theory,
         source=str(config.file or config.train),
         keys={label: key for report in reports for label, key in report.keys.items()},
@@ -157,7 +176,7 @@ def prepare(config: DataConfig, physical: bool = False) -> Prepared:
         f"{sizes_text}; reference energies from {references.source}; shift"
         f" {info.shift:.4g} eV/atom; scale {info.scale:.4g} eV."
     )
-    return Prepared(parts, references, info, remarks, [dict(vars(report)) for report in reports])
+    return Prepared(parts, references, info, remarks, [dict(vars(report)) for report in reports], base)
 
 
 @dataclass
@@ -252,14 +271,15 @@ def initialize(run: RunConfig, prepared: Prepared) -> Potential:
     if model.fitter == "kernel":
         # its linear system is too ill conditioned for single precision, and it brings its own energy constant
         return model.to(torch.device(run.device), torch.float64)
-    if model.fitter == "linear":
-        # solved once, so that nothing is gained by single precision; weights in eV, as published ones are
+    linear = model.fitter in ("linear", "projection")
+    if linear:
+        # solved in closed form, so that nothing is gained by single precision; weights in eV, as published ones are
         prepared.info = prepared.info.model_copy(update={"scale": 1.0})
         model = model.to(torch.float64)
     info = prepared.info
     reference = {z: energy + info.shift for z, energy in info.reference_energies.items()}
     potential = Referenced(model, reference, info.scale)
-    potential = potential.to(run.device, torch.float64 if model.fitter == "linear" else getattr(torch, run.dtype))
+    potential = potential.to(run.device, torch.float64 if linear else getattr(torch, run.dtype))
     train = prepared.parts["train"]
     chosen = range(0, len(train), max(1, len(train) // _ADAPT_FRAMES))
     graphs = [Graph.build(train[i].system, potential.cutoff).to(potential.device, potential.dtype) for i in chosen]
@@ -270,7 +290,7 @@ def initialize(run: RunConfig, prepared: Prepared) -> Potential:
 def _fit(
     run: RunConfig, potential: Potential, prepared: Prepared, folder: Path, resume: bool, show: bool
 ) -> FitResult:
-    train, valid = prepared.parts["train"], prepared.parts["valid"]
+    train, valid = prepared.left("train"), prepared.left("valid")
     if potential.fitter == "kernel":
         if resume:
             raise ConfigError("a kernel fit is one solve and has nothing to resume: start it anew with overwrite.")
@@ -279,6 +299,10 @@ def _fit(
         if resume:
             raise ConfigError("a linear fit is one solve and has nothing to resume: start it anew with overwrite.")
         return LinearFitter(potential, train, valid, run.fit, show=show).fit()  # type: ignore[arg-type]
+    if potential.fitter == "projection":
+        if resume:
+            raise ConfigError("a projection fit keeps no state to resume: start it anew with overwrite.")
+        return ProjectionFitter(potential, train, valid, run.fit, show=show).fit()  # type: ignore[arg-type]
     identity = ",".join(prepared.info.hashes[name] for name in ("train", "valid"))
     options: dict[str, Any] = {"seed": run.seed, "folder": folder, "show": show, "identity": identity}
     return GradientFitter(potential, train, valid, run.fit, **options).fit(resume)  # type: ignore[arg-type]

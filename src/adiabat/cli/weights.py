@@ -123,7 +123,7 @@ def import_command(
     ] = None,
     length_unit: Annotated[str | None, typer.Option(help="Length unit of the file, if it does not say.")] = None,
     elements: Annotated[
-        str | None, typer.Option(help="Elements it was trained on, if the file does not say: H,C,O.")
+        str | None, typer.Option(help="Elements it was trained on, in its order, if the file does not say: H,C,O.")
     ] = None,
 ) -> None:
     """Turn a program's file of weights into a checkpoint. Nothing in the file is executed."""
@@ -135,7 +135,7 @@ def import_command(
 
     if output.suffix != ".adiabat":
         raise ConfigError(f"the checkpoint {output} needs the ending .adiabat.")
-    numbers = tuple(sorted(number(part.strip()) for part in elements.split(","))) if elements else ()
+    numbers = tuple(number(part.strip()) for part in elements.split(",")) if elements else ()
     found = read_file(file, program, Options(energy_unit, length_unit, numbers))
     if found.entry is not None:
         typer.echo(license_line(found.entry), err=True)

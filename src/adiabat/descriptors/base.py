@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -16,7 +17,13 @@ ROWS = 64  # features whose slopes are made together, which bounds the memory of
 
 
 class DescriptorConfig(Settings):
-    """Base of every descriptor's configuration; `kind` names its page."""
+    """Base of every descriptor's configuration; `kind` names its page.
+
+    Attributes:
+        trained: whether the descriptor has parameters.
+    """
+
+    trained: ClassVar[bool] = False
 
     kind: str
     """Name of the descriptor."""
@@ -97,33 +104,36 @@ class Descriptor(nn.Module):
         Without gradient history; weights are those of each element `[elements, size]`.
         """
         with torch.enable_grad():
-            sums, slopes, _ = self._weighted(graph, weights, history=False)
+            sums, slopes = self._weighted(graph, weights, history=False)
         return sums.detach(), slopes.detach()
 
-    def pulled(self, graph: Graph, weights: Tensor, parts: Tensor, directions: Tensor) -> tuple[list[Tensor], Tensor]:
-        """The gradient of Σ_i parts_i s_i + Σ_p directions_p · ds/dr_p, where s are the sums of `weighted`.
+    def tangents(self, graph: Graph, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Derivatives of what `weighted` gives by the parameters of the center's element.
 
-        Args:
-            weights: `[elements, size]`.
-            parts: `[atoms]`.
-            directions: `[pairs, 3]`.
+        A descriptor with parameters has equally many for each element, those of the first element first.
 
         Returns:
-            The gradients by the parameters, in their order, and by the weights.
+            `[atoms, own]` and `[pairs, own, 3]`, own being the number of parameters over that of elements.
         """
+        parameters = list(self.parameters())
         with torch.enable_grad():
-            sums, slopes, weights = self._weighted(graph, weights, history=True)
-            total = (sums * parts).sum() + (slopes * directions).sum()
-            found = torch.autograd.grad(total, [weights, *self.parameters()], allow_unused=True)
-        given = [torch.zeros_like(p) if g is None else g for p, g in zip(self.parameters(), found[1:], strict=True)]
-        return given, torch.zeros_like(weights) if found[0] is None else found[0]
-
-    def _weighted(self, graph: Graph, weights: Tensor, history: bool) -> tuple[Tensor, Tensor, Tensor]:
-        vectors, weights = graph.vectors().detach().requires_grad_(), weights.detach().requires_grad_()
+            sums, slopes = self._weighted(graph, weights, history=True)
+            both = torch.cat((sums, slopes.flatten()))
+            every = torch.eye(len(both), dtype=both.dtype, device=both.device)
+            found = torch.autograd.grad(both, parameters, every, is_grads_batched=True)
+        rows = torch.cat([f.flatten(1) for f in found], dim=1).view(len(both), len(self.elements), -1)
         place = element_index(self.elements)[graph.system.numbers]
-        sums = (self.from_vectors(vectors, graph) * weights[place]).sum(dim=1)
+        atoms, pairs = place.shape[0], graph.pairs.shape[1]
+        centers = place[graph.centers].repeat_interleave(3)
+        by_pairs = rows[atoms + torch.arange(3 * pairs), centers].view(pairs, 3, -1)
+        return rows[torch.arange(atoms), place], by_pairs.transpose(1, 2)
+
+    def _weighted(self, graph: Graph, weights: Tensor, history: bool) -> tuple[Tensor, Tensor]:
+        vectors = graph.vectors().detach().requires_grad_()
+        place = element_index(self.elements)[graph.system.numbers]
+        sums = (self.from_vectors(vectors, graph) * weights.detach()[place]).sum(dim=1)
         (slopes,) = torch.autograd.grad(sums.sum(), vectors, create_graph=history, materialize_grads=True)
-        return sums, slopes, weights
+        return sums, slopes
 
 
 def element_index(elements: Iterable[int]) -> Tensor:

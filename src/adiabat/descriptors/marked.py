@@ -48,10 +48,8 @@ class Marked(Descriptor):
         sums, slopes = self.inner.weighted(graph, weights[:, self.marks :])
         return sums + self._own(weights).index_select(0, place), slopes
 
-    def pulled(self, graph: Graph, weights: Tensor, parts: Tensor, directions: Tensor) -> tuple[list[Tensor], Tensor]:
-        given, by_weights = self.inner.pulled(graph, weights[:, self.marks :], parts, directions)
-        own = parts.new_zeros(len(self.elements)).index_add(0, self.element[graph.system.numbers], parts)
-        return given, torch.cat((torch.diag(own)[:, 1:], by_weights), dim=1)
+    def tangents(self, graph: Graph, weights: Tensor) -> tuple[Tensor, Tensor]:
+        return self.inner.tangents(graph, weights[:, self.marks :])
 
     def _own(self, weights: Tensor) -> Tensor:
         """The weight of each element's own mark `[elements]`, 0 for the first."""

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -42,6 +42,7 @@ MIXED = 1e-3  # share of every other polynomial in a radial function at first, a
 class MTPConfig(DescriptorConfig):
     """Options of moment tensors; the defaults are those of MLIP-2's untrained files."""
 
+    trained: ClassVar[bool] = True
     kind: Literal["mtp"] = "mtp"
     """Name of the descriptor."""
     level: int = Field(default=16, ge=2, le=28)
@@ -166,12 +167,9 @@ class MTP(Descriptor):
             return super().weighted(graph, weights)
         return kernel.energies(*self._given(graph), weights)
 
-    def pulled(self, graph: Graph, weights: Tensor, parts: Tensor, directions: Tensor) -> tuple[list[Tensor], Tensor]:
+    def tangents(self, graph: Graph, weights: Tensor) -> tuple[Tensor, Tensor]:
         kernel = self._kernel(graph)
-        if kernel is None:
-            return super().pulled(graph, weights, parts, directions)
-        by_coefficients, by_weights = kernel.gradient(*self._given(graph), weights, parts, directions)
-        return [by_coefficients], by_weights
+        return super().tangents(graph, weights) if kernel is None else kernel.tangents(*self._given(graph), weights)
 
     def _given(self, graph: Graph) -> tuple[Tensor, Tensor, PairIndex, Tensor]:
         vectors = graph.vectors().detach()

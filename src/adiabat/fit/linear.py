@@ -18,7 +18,7 @@ from torch import Tensor
 
 from adiabat.data.dataset import Dataset
 from adiabat.data.frame import Frame
-from adiabat.described import DescribedPotential
+from adiabat.described import DescribedPotential, Design
 from adiabat.errors import ConfigError, FitError
 from adiabat.evaluate import evaluate
 from adiabat.fit.losses import LossConfig, Term
@@ -146,7 +146,7 @@ class LinearFitter:
 
     def _triangles(self, frames: Dataset, weights: Tensor | None) -> dict[str, Triangle]:
         """Rows of every label."""
-        out = {name: Triangle(self.head.weights.numel()) for name in self.config.wanted}
+        out = {name: Triangle(self.columns) for name in self.config.wanted}
         for index in range(len(frames)):
             frame, factors = frames[index], dict.fromkeys(out, 1.0)
             if weights is not None and self.config.row_weights:
@@ -172,9 +172,7 @@ class LinearFitter:
             labels |= {
                 name: labels[name] - scale * getattr(known, name).reshape(labels[name].shape) for name in names
             }
-        with torch.no_grad():
-            features = self.model.features(graph)
-            design = self.model.design(features, stress="stress" in names)
+        design = self._design(graph, "stress" in names)
         for name in names:
             rows = getattr(design, name).double() * scale
             target = labels[name].double()
@@ -187,6 +185,15 @@ class LinearFitter:
             if not bool(target.isfinite().all()):
                 raise FitError(f"a training {name} is not a finite number: run `adiabat data lint` on the file.")
             triangles[name].add(rows * factors[name], target * factors[name])
+
+    @property
+    def columns(self) -> int:
+        """Unknowns that a row has an entry for."""
+        return self.head.weights.numel()
+
+    def _design(self, graph: Graph, stress: bool) -> Design:
+        with torch.no_grad():
+            return self.model.design(self.model.features(graph), stress)
 
     def _without_references(self, frame: Frame) -> tuple[dict[str, Tensor], float]:
         """Labels that the model itself has to explain, and the unit its outputs are multiplied by."""

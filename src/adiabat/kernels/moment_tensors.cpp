@@ -1,10 +1,10 @@
-// Contractions of moment tensors: energies linear in them, their slopes, gradients for training, and the Jacobian
+// Contractions of moment tensors: energies linear in them, slopes and their derivatives, and the Jacobian
 // (moment_tensors.py).
 //
 // The neighbors of a center are sorted by element and laid out in vectors of 64 bytes, filled up with ones at the
-// cutoff. Everything is written for a type of number that is either a value, or a value with its derivative along a
-// given displacement of the atoms: the gradient of forces with respect to weights is the derivative of the reverse
-// pass. Each center writes to its own pairs.
+// cutoff. Everything is written for a type of number that is either a value, or a value with its derivative by one
+// coefficient of the radial functions: what training needs is the derivative of the reverse pass. Each center writes to
+// its own pairs.
 #include <limits>
 #include <utility>
 
@@ -49,7 +49,6 @@ struct Problem {
     const Factor* products;
     const int32_t* scalars;
     const T *coefficients, *weights;  // [kinds, kinds, radial, basis], [kinds, scalars]
-    const T* directions = nullptr;    // of the derivative, for each pair
 };
 
 // Plain numbers, in vectors (wide) and alone (one).
@@ -99,7 +98,7 @@ struct Center {
     const Sizes& size;
     index_t width = 0, blocks = 0;     // width: vectors of the most neighbors
     std::vector<char> memory;
-    wide *u, *inverse, *f, *rise, *shape, *phi, *pulled;  // [..][width]; u: three, rise: df/dr, pulled: of one block
+    wide *u, *inverse, *f, *rise, *shape, *phi, *climb, *pulled;  // [..][width]; u: three, rise: df/dr, climb: dphi/dr
     one *number, *given;                                  // of all numbers and their gradient
     std::vector<index_t> pair, kind;                      // pair of each lane, -1 for none; element of each block
     T xs;                                                 // dx/dr
@@ -108,12 +107,13 @@ struct Center {
         index_t most = 0;
         for (index_t i = 0; i < q.atoms; ++i) most = std::max(most, q.begins[i + 1] - q.begins[i]);
         width = most / lanes + size.kinds + 1;
-        const index_t rows = 4 + 2 * size.radial + size.monomials + size.basis;
+        const index_t rows = 4 + 2 * size.radial + size.monomials + 2 * size.basis;
         memory.resize((rows * width + size.monomials) * sizeof(wide) + 2 * size.numbers * sizeof(one) + 64);
         char* at = (char*)(((uintptr_t)memory.data() + 63) / 64 * 64);
         auto take = [&](index_t some) { return (wide*)std::exchange(at, at + some * sizeof(wide)); };
         u = take(3 * width), inverse = take(width), f = take(size.radial * width), rise = take(size.radial * width);
-        shape = take(size.monomials * width), phi = take(size.basis * width), pulled = take(size.monomials);
+        shape = take(size.monomials * width), phi = take(size.basis * width);
+        climb = take(size.basis * width), pulled = take(size.monomials);
         number = (one*)at, given = number + size.numbers;
         pair.resize(width * lanes), kind.resize(width);
     }
@@ -135,12 +135,10 @@ struct Center {
                 }
                 const index_t block = blocks - 1;
                 for (index_t k = 0; k < 3; ++k) {
-                    if constexpr (Kind::dual) {
+                    if constexpr (Kind::dual)
                         u[k * width + block].v[lane] = v[k];
-                        u[k * width + block].d[lane] = q.directions[3 * p + k];
-                    } else {
+                    else
                         u[k * width + block][lane] = v[k];
-                    }
                 }
                 pair[block * lanes + lane++] = p;
             }
@@ -167,7 +165,7 @@ struct Center {
         for (index_t n = 0; n < size.radial; ++n) f[n * width + k] = rise[n * width + k] = Kind::constant(0);
         for (index_t b = 0; b < size.basis; ++b) {  // before: what would follow backwards, T_-1 = T_1
             const wide value = t * square, slope = Kind::constant(xs) * steep * square - two * left * t;
-            phi[b * width + k] = value;
+            phi[b * width + k] = value, climb[b * width + k] = slope;
             for (index_t n = 0; n < size.radial; ++n) {
                 const wide own = Kind::constant(c[n * size.basis + b]);
                 f[n * width + k] += own * value, rise[n * width + k] += own * slope;
@@ -204,9 +202,8 @@ struct Center {
         }
     }
 
-    // The slope of a block's pairs: with respect to x, y and z, from `given`. `take` gets each radial function's gradient.
-    template <typename Take>
-    INLINE void pull(index_t k, wide* slope, Take take) {
+    // The slope of a block's pairs with respect to x, y and z, from `given`.
+    INLINE void pull(index_t k, wide* slope) {
         std::fill(pulled, pulled + size.monomials, Kind::constant(0));
         wide along = Kind::constant(0), turn[3] = {along, along, along};
         for (index_t b = 0; b < size.basic;) {
@@ -220,7 +217,6 @@ struct Center {
                 pulled[m] += value * g;
             }
             along += own * rise[n * width + k];
-            take(n, own);
         }
         for (index_t m = size.monomials - 1; m > 0; --m) {
             const Parent& p = q.parents[m];
@@ -260,7 +256,7 @@ void energies(const Problem<T>& q, T* values, T* slopes, index_t threads) {
             center.backward(weights);
             for (index_t k = 0; k < center.blocks; ++k) {
                 Vec<T> slope[3];
-                center.pull(k, slope, [](index_t, const Vec<T>&) {});
+                center.pull(k, slope);
                 for (index_t l = 0; l < lanes; ++l)
                     for (index_t c = 0; c < 3 && center.pair[k * lanes + l] >= 0; ++c)
                         slopes[3 * center.pair[k * lanes + l] + c] = slope[c][l];
@@ -269,46 +265,48 @@ void energies(const Problem<T>& q, T* values, T* slopes, index_t threads) {
     }
 }
 
-// The gradient of sum_i parts[i] E_i + sum_p directions[p] . dE/dr_p with respect to coefficients and weights.
+// Derivatives of energies and of their slopes with respect to the coefficients of the center's element: [atoms, own]
+// and [pairs, own, 3] with own = kinds * radial * basis.
 template <typename T>
-void gradient(const Problem<T>& q, const T* parts, T* coefficients, T* weights, index_t threads) {
+void tangents(const Problem<T>& q, T* values, T* slopes, index_t threads) {
     const Sizes& size = q.size;
-    const index_t functions = size.radial * size.basis, all = size.kinds * size.kinds * functions;
-    std::fill(coefficients, coefficients + all, T(0));
-    std::fill(weights, weights + size.kinds * size.scalars, T(0));
-    std::vector<std::vector<T>> parts_of(threads), weights_of(threads);
+    constexpr index_t lanes = Lanes<T>::count;
+    const index_t own = size.kinds * size.radial * size.basis;
 #pragma omp parallel num_threads(threads) if (q.atoms > 1)
     {
         Center<T, Along<T>> center(q);
-        std::vector<T>&own = parts_of[omp_get_thread_num()], &own_weights = weights_of[omp_get_thread_num()];
-        own.assign(all, T(0)), own_weights.assign(size.kinds * size.scalars, T(0));
-#pragma omp for schedule(static)
+#pragma omp for schedule(dynamic, 8)
         for (index_t i = 0; i < q.atoms; ++i) {
-            const T part = parts[i];
+            std::fill(slopes + 3 * own * q.begins[i], slopes + 3 * own * q.begins[i + 1], T(0));
+            const T* weights = q.weights + q.kind[i] * size.scalars;
             center.gather(i);
-            center.forward();
-            T* to = own_weights.data() + q.kind[i] * size.scalars;
-            for (index_t s = 0; s < size.scalars; ++s) {
-                const auto& b = center.number[q.scalars[s]];
-                to[s] += part * b.v + b.d;
-            }
-            center.backward(q.weights + q.kind[i] * size.scalars);
-            for (index_t k = 0; k < center.blocks; ++k) {
-                Dual<Vec<T>> slope[3];
-                T* made = own.data() + (q.kind[i] * size.kinds + center.kind[k]) * functions;
-                center.pull(k, slope, [&](index_t n, const Dual<Vec<T>>& g) {
-                    for (index_t b = 0; b < size.basis; ++b) {
-                        const auto& phi = center.phi[b * center.width + k];
-                        made[n * size.basis + b] += sum<T>(part * g.v * phi.v + g.v * phi.d + g.d * phi.v);
+            for (index_t c = 0; c < own; ++c) {
+                const index_t a = c / (size.radial * size.basis), n = c / size.basis % size.radial, b = c % size.basis;
+                const auto turn = [&](bool on) {
+                    for (index_t k = 0; k < center.blocks; ++k) {
+                        if (center.kind[k] != a) continue;
+                        center.f[n * center.width + k].d = on ? center.phi[b * center.width + k].v : Vec<T>{};
+                        center.rise[n * center.width + k].d = on ? center.climb[b * center.width + k].v : Vec<T>{};
                     }
-                });
+                };
+                turn(true);
+                center.forward();
+                center.backward(weights);
+                T total = 0;
+                for (index_t s = 0; s < size.scalars; ++s) total += weights[s] * center.number[q.scalars[s]].d;
+                values[i * own + c] = total;
+                for (index_t k = 0; k < center.blocks; ++k) {
+                    Dual<Vec<T>> slope[3];
+                    center.pull(k, slope);
+                    for (index_t l = 0; l < lanes; ++l) {
+                        const index_t p = center.pair[k * lanes + l];
+                        for (index_t x = 0; x < 3 && p >= 0; ++x) slopes[3 * (p * own + c) + x] = slope[x].d[l];
+                    }
+                }
+                turn(false);
             }
         }
     }
-    for (const auto& own : parts_of)  // in the order of threads, so that a sum is the same every time
-        for (size_t k = 0; k < own.size(); ++k) coefficients[k] += own[k];
-    for (const auto& own : weights_of)
-        for (size_t k = 0; k < own.size(); ++k) weights[k] += own[k];
 }
 
 // Derivatives of a monomial with respect to the three components, through the chain of its parents.
@@ -405,9 +403,8 @@ void jacobian(const Problem<T>& q, T* values, T* slopes, index_t threads) {
     extern "C" void energies_##name(GIVEN(T), const T* weights, T* values, T* slopes, index_t threads) {            \
         energies<T>(Problem<T>{PROBLEM, weights}, values, slopes, threads);                                         \
     }                                                                                                               \
-    extern "C" void gradient_##name(GIVEN(T), const T* weights, const T* directions, const T* parts,                \
-                                    T* made_coefficients, T* made_weights, index_t threads) {                       \
-        gradient<T>(Problem<T>{PROBLEM, weights, directions}, parts, made_coefficients, made_weights, threads);     \
+    extern "C" void tangents_##name(GIVEN(T), const T* weights, T* values, T* slopes, index_t threads) {            \
+        tangents<T>(Problem<T>{PROBLEM, weights}, values, slopes, threads);                                         \
     }                                                                                                               \
     extern "C" void jacobian_##name(GIVEN(T), T* values, T* slopes, index_t threads) {                              \
         jacobian<T>(Problem<T>{PROBLEM, nullptr}, values, slopes, threads);                                         \

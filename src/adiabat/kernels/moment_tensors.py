@@ -66,27 +66,18 @@ class MomentTensors:
         self._call("energies", (vectors, kinds, pairs.neighbors, pairs.begins), coefficients, weights, values, slopes)
         return values, slopes
 
-    def gradient(
-        self,
-        vectors: Tensor,
-        kinds: Tensor,
-        pairs: PairIndex,
-        coefficients: Tensor,
-        weights: Tensor,
-        parts: Tensor,
-        directions: Tensor,
+    def tangents(
+        self, vectors: Tensor, kinds: Tensor, pairs: PairIndex, coefficients: Tensor, weights: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Gradient of Σ_i parts_i E_i + Σ_p directions_p · dE/dr_p by coefficients and weights, in their shapes.
+        """Derivatives of what `energies` gives by the coefficients of the center's element.
 
-        Args:
-            vectors, kinds, pairs, coefficients, weights: as for `energies`.
-            parts: `[atoms]`.
-            directions: `[pairs, 3]`.
+        `[atoms, kinds · radial · basis]` and `[pairs, kinds · radial · basis, 3]`; arguments as for `energies`.
         """
-        made = torch.empty_like(coefficients), torch.empty_like(weights)
-        given = (vectors, kinds, pairs.neighbors, pairs.begins)
-        self._call("gradient", given, coefficients, weights, directions.contiguous(), parts.contiguous(), *made)
-        return made
+        own = coefficients[0].numel() * self.kinds
+        values = vectors.new_empty((kinds.shape[0], own))
+        slopes = vectors.new_empty((vectors.shape[0], own, 3))
+        self._call("tangents", (vectors, kinds, pairs.neighbors, pairs.begins), coefficients, weights, values, slopes)
+        return values, slopes
 
     def jacobian(
         self, vectors: Tensor, kinds: Tensor, pairs: PairIndex, coefficients: Tensor

@@ -107,4 +107,4 @@ class MTP(DescribedPotential):
 
     @classmethod
     def fitter_for(cls, config: MTPConfig) -> str:
-        return "gradient"
+        return "projection"
