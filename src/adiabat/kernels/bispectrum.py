@@ -2,7 +2,8 @@
 
 Whatever is made of the components, the gradient costs one pass over the neighbors: the components' weights are first
 contracted to the derivative by the atom's density, and the recursion that made a neighbor's share of it is then gone
-through from its end (the adjoint of A. P. Thompson's Y array, doi:10.1109/SC41405.2020.00012 in its form for GPUs).
+through from its end (contracting first: R. Gayatri et al., "Rapid exploration of optimization
+strategies on advanced architectures using TestSNAP and LAMMPS", 2020).
 """
 
 from __future__ import annotations

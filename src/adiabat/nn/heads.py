@@ -103,13 +103,14 @@ class LinearInWeights(Head):
 
 
 class LinearHead(LinearInWeights):
-    """w_0 + Σ_k w_k B_k."""
+    """w_0 + Σ_k w_k B_k; without `constant` w_0 is not fitted."""
 
-    def __init__(self, kinds: int, size: int):
+    def __init__(self, kinds: int, size: int, constant: bool = True):
         super().__init__(kinds, 1 + size)
+        self.constant = constant
 
     def columns(self, values: Tensor, place: int) -> Tensor:
-        return torch.cat((torch.ones_like(values[:, :1]), values), dim=1)
+        return torch.cat((torch.full_like(values[:, :1], float(self.constant)), values), dim=1)
 
     def slopes(self, values: Tensor, jacobian: Tensor, owner: Tensor, place: int) -> Tensor:
         return torch.cat((torch.zeros_like(jacobian[:, :1]), jacobian), dim=1)
@@ -127,8 +128,9 @@ class QuadraticHead(LinearInWeights):
     second: Tensor
     factor: Tensor
 
-    def __init__(self, kinds: int, size: int):
+    def __init__(self, kinds: int, size: int, constant: bool = True):
         super().__init__(kinds, 1 + size + size * (size + 1) // 2)
+        self.constant = constant
         first, second = torch.triu_indices(size, size)
         self.register_buffer("first", first, persistent=False)
         self.register_buffer("second", second, persistent=False)
@@ -143,7 +145,7 @@ class QuadraticHead(LinearInWeights):
 
     def columns(self, values: Tensor, place: int) -> Tensor:
         products = values[:, self.first] * values[:, self.second] * self.factor
-        return torch.cat((torch.ones_like(values[:, :1]), values, products), dim=1)
+        return torch.cat((torch.full_like(values[:, :1], float(self.constant)), values, products), dim=1)
 
     def slopes(self, values: Tensor, jacobian: Tensor, owner: Tensor, place: int) -> Tensor:
         own = (values * 1.0)[owner]

@@ -95,7 +95,8 @@ def _bispectrum(section: _Section) -> dict[str, Any]:
     options |= {own: _on(section[key]) for key, own in _FLAGS.items() if key in section}
     if _on(section.get("switchinnerflag", "0")):
         options["inner"] = dict(zip(symbols, zip(each("sinner", ""), each("dinner", ""), strict=True), strict=True))
-    return {"descriptor": options, "quadratic": _on(section.get("quadraticflag", "0"))}
+    quadratic = _on(section.get("quadraticflag", "0"))
+    return {"descriptor": options, "quadratic": quadratic, "constant": not options.get("subtract", False)}
 
 
 def _repulsion(section: _Section) -> tuple[float, float] | None:

@@ -14,7 +14,7 @@ FitSNAP.
 | ∂E/∂u^j (Y) | in the kernel `LinearBispectrum` | [atoms, channels, half], eV |
 
 Departures from the paper: the linear fitter weighs its training data and regularizes on its own terms (see
-docs/local.md for FitSNAP's); the reference potential is the universal screened repulsion or none.
+docs/snap.md for FitSNAP's); the reference potential is the universal screened repulsion or none.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from adiabat.described import DescribedPotential, LinearConfig, QuadraticConfig
+from adiabat.described import DescribedPotential
 from adiabat.descriptors.snap import SNAPBispectrum, SNAPDescriptorConfig
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
 from adiabat.kernels.bispectrum import LinearBispectrum
-from adiabat.nn.heads import LinearHead
+from adiabat.nn.heads import LinearHead, QuadraticHead
 from adiabat.nn.smoothed_repulsion import SmoothedRepulsion
 from adiabat.potential import ArchitectureConfig, AtomicPotential
 
@@ -43,6 +43,8 @@ class SNAPConfig(ArchitectureConfig):
     """The bispectrum."""
     quadratic: bool = False
     """Whether products of components enter (`quadraticflag` of LAMMPS)."""
+    constant: bool = True
+    """Whether a constant energy of each element is fitted; FitSNAP leaves it out where lone atoms are subtracted."""
     repulsion: tuple[float, float] | None = None
     """Radii between which a screened nuclear repulsion ends (pair_style zbl of LAMMPS), Å; null for none."""
 
@@ -86,8 +88,8 @@ class SNAP(DescribedPotential):
     def __init__(self, config: SNAPConfig, elements: Iterable[int]):
         elements = sorted({int(z) for z in elements})
         descriptor = config.descriptor.build(elements)
-        regressor = QuadraticConfig() if config.quadratic else LinearConfig()
-        super().__init__(config, elements, descriptor, regressor.build(descriptor))
+        kind = QuadraticHead if config.quadratic else LinearHead
+        super().__init__(config, elements, descriptor, kind(len(elements), descriptor.size, config.constant))
         self._kernel: LinearBispectrum | None = None
         if config.repulsion is not None:
             self.cutoff = max(self.cutoff, config.repulsion[1])
