@@ -8,6 +8,7 @@ The header:
 | adiabat | version of the package that wrote it |
 | method, config, elements | what `adiabat.architectures.build` needs |
 | referenced | whether the model is wrapped in `Referenced` |
+| added | method, config and elements of the further terms of a `Sum`, in order; absent without |
 | dtype | number type of the parameters |
 | info | DataInfo |
 | metrics, license, created | as given |
@@ -29,7 +30,7 @@ from adiabat.architectures import build, method
 from adiabat.archive import read_archive, write_archive
 from adiabat.data.info import DataInfo
 from adiabat.errors import CheckpointError, ConfigError
-from adiabat.potential import ArchitectureConfig, Potential, Referenced
+from adiabat.potential import ArchitectureConfig, Potential, Referenced, Sum
 
 VERSION = 1
 Content = tuple[dict[str, Tensor], dict[str, Any]]
@@ -56,25 +57,31 @@ def save(
     license: str = "",
 ) -> Path:
     """Writes a checkpoint atomically: a crash leaves the old file intact."""
-    config = potential.config
-    name = getattr(config, "method", None)
-    if name is None:
-        raise ConfigError(f"{type(potential).__name__} has no method name in its configuration and cannot be saved.")
+    model, *added = list(potential.terms) if isinstance(potential, Sum) else [potential]
     header = {
         "version": VERSION,
         "adiabat": __version__,
-        "method": name,
-        "config": config.model_dump(mode="json"),
-        "elements": list(potential.elements),
-        "referenced": isinstance(potential, Referenced),
+        **_described(model),  # type: ignore[arg-type]
+        "referenced": isinstance(model, Referenced),
         "dtype": str(potential.dtype).removeprefix("torch."),
         "info": info.model_dump(mode="json"),
         "metrics": dict(metrics or {}),
         "license": license,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+    if added:
+        header["added"] = [_described(term) for term in added]  # type: ignore[arg-type]
     write_archive(Path(path), potential.state_dict(), header)
     return Path(path)
+
+
+def _described(potential: Potential) -> dict[str, Any]:
+    """What builds a potential anew."""
+    name = getattr(potential.config, "method", None)
+    if name is None:
+        raise ConfigError(f"{type(potential).__name__} has no method name in its configuration and cannot be saved.")
+    config = potential.config.model_dump(mode="json")
+    return {"method": name, "config": config, "elements": list(potential.elements)}
 
 
 def load(path: str | Path) -> Loaded:
@@ -85,16 +92,21 @@ def load(path: str | Path) -> Loaded:
     path = Path(path)
     tensors, header = upgrade(*read_archive(path), path)
     try:
-        page = method(header["method"])
-        potential = fresh(page.config_class.parse(header["config"]), header["elements"])
-        potential = potential.to(_DTYPES[header["dtype"]])
+        potential = _rebuilt(header, header["dtype"])
         if header["referenced"]:
             potential = Referenced(potential)
+        if header.get("added"):
+            potential = Sum([potential, *(_rebuilt(one, header["dtype"]) for one in header["added"])])
         potential.load_arrays(tensors)
         info = DataInfo.parse(header["info"])
     except (ConfigError, RuntimeError, KeyError) as error:
         raise CheckpointError(f"{path} does not fit its own configuration: {error}") from None
     return Loaded(potential, info, header["metrics"], header)
+
+
+def _rebuilt(described: Mapping[str, Any], dtype: str) -> Potential:
+    config = method(described["method"]).config_class.parse(described["config"])
+    return fresh(config, described["elements"]).to(_DTYPES[dtype])
 
 
 def fresh(config: ArchitectureConfig, elements: Iterable[int]) -> Potential:

@@ -315,11 +315,17 @@ class Referenced(Wrapped):
 
 
 class Sum(Potential):
-    """Several potentials added up; a term may read the properties that earlier terms returned."""
+    """Several potentials added up; a term may read the properties that earlier terms returned.
+
+    The first term is the model, whose configuration and kind are the sum's; terms that do not feel pairs beyond their
+    cutoff (`masked`) share its list of pairs.
+    """
 
     def __init__(self, terms: Sequence[Potential]):
         if not terms:
             raise ConfigError("a Sum needs at least one term.")
+        if any(t.local for t in terms) and not all(t.local for t in terms):
+            raise ConfigError("a global model has no list of pairs, so it cannot be added to one that needs them.")
         elements = set(terms[0].elements).intersection(*(t.elements for t in terms))
         super().__init__(terms[0].config, elements, max(t.cutoff for t in terms))
         self.terms = nn.ModuleList(terms)
@@ -340,7 +346,14 @@ class Sum(Potential):
         for term in self.terms:
             term.adapt(graphs)  # type: ignore[operator]
 
+    def load_arrays(self, arrays: Mapping[str, Tensor]) -> None:
+        for k, term in enumerate(self.terms):
+            start = f"terms.{k}."
+            own = {name.removeprefix(start): value for name, value in arrays.items() if name.startswith(start)}
+            term.load_arrays(own)  # type: ignore[operator]
+
     def freeze(self) -> None:
+        self._check_pairs(self.cutoff)
         for term in self.terms:
             term.freeze()  # type: ignore[operator]
 
@@ -350,16 +363,30 @@ class Sum(Potential):
             term.check(graph)  # type: ignore[operator]
 
     def prepare(self, graph: Graph) -> Graph:
-        if any(term.cutoff < graph.cutoff for term in self.terms):  # type: ignore[operator]
-            raise CapabilityError("the terms of a Sum have different cutoffs, each with its own list of pairs.")
+        self._check_pairs(graph.cutoff)
+        if self.is_frozen:
+            return super().prepare(graph)
+        made: dict[str, Any] = {}
         for term in self.terms:
-            graph = term.prepare(graph)  # type: ignore[operator]
-        return graph
+            graph = term.prepare(graph.replace(triplets=None, bonds=None))  # type: ignore[operator]
+            own = {name: getattr(graph, name) for name in ("triplets", "bonds")}
+            own = {name: value for name, value in own.items() if value is not None}
+            if made.keys() & own.keys():
+                raise CapabilityError(
+                    f"two terms of a Sum have {' and '.join(made.keys() & own.keys())} of their own."
+                )
+            made |= own
+        return graph.replace(**made)
+
+    def _check_pairs(self, cutoff: float) -> None:
+        """Raises CapabilityError if some term cannot take the pairs within `cutoff`, Å."""
+        if any(term.cutoff < cutoff and not term.masked for term in self.terms):  # type: ignore[operator]
+            raise CapabilityError("the terms of a Sum have different cutoffs, each with its own list of pairs.")
 
     def forward(self, graph: Graph) -> Prediction:
         total: Prediction | None = None
         for term in self.terms:
-            part = term(graph.within(term.cutoff))  # type: ignore[arg-type]
+            part = term(graph if term.masked else graph.within(term.cutoff))  # type: ignore[arg-type]
             total = part if total is None else _add(total, part)
         assert total is not None
         return total

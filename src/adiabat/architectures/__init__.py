@@ -32,6 +32,11 @@ class Method:
     fit: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def classical(self) -> bool:
+        """Whether the configuration alone makes the potential, without a fit."""
+        return self.module.startswith(_WING + "classical.")
+
+    @property
     def potential_class(self) -> type[Potential]:
         """The page's Potential."""
         return getattr(import_module(self.module), self.potential)

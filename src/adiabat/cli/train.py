@@ -59,7 +59,7 @@ def validate_command(
     from adiabat.training import initialize, prepare
 
     run = load_config(config, overrides or ())
-    prepared = prepare(run.data, method(run.model.method).potential_class.physical)
+    prepared = prepare(run.data, method(run.model.method).potential_class.physical, run.baseline)
     potential = initialize(run, prepared)
     for line in prepared.remarks:
         typer.echo(line)

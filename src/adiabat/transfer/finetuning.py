@@ -31,7 +31,7 @@ from adiabat.fit.result import FitResult
 from adiabat.geometry.system import check_elements
 from adiabat.metrics import Evaluation, evaluate_dataset
 from adiabat.model import Model, load
-from adiabat.potential import Potential, Referenced
+from adiabat.potential import Potential, Referenced, Sum
 from adiabat.training import CONFIG, MODEL, Sources, check_folder, read_parts
 from adiabat.transfer.forgetting import Forgetting, forgetting
 from adiabat.transfer.generate import generate
@@ -156,6 +156,8 @@ def _base(model: Model, run: FinetuneRun) -> Potential:
             f"a {model.potential.config.method} model is solved at once from its data"  # type: ignore[attr-defined]
             " and cannot be fine-tuned: train it anew on both sets."
         )
+    if isinstance(model.potential, Sum):
+        raise CapabilityError("a model with a baseline cannot be fine-tuned: train it anew on both sets.")
     dtype = model.potential.dtype if run.dtype == "base" else getattr(torch, run.dtype)
     return copy.deepcopy(model.potential).to(device=torch.device(run.device), dtype=dtype).eval()
 
