@@ -17,7 +17,7 @@ from adiabat.errors import ConfigError, did_you_mean
 from adiabat.geometry import Graph
 from adiabat.nn.activations import ACTIVATIONS
 from adiabat.nn.gaussian_process import GaussianProcessHead, KernelOptions, Selection
-from adiabat.nn.heads import Head, LinearHead, LinearInWeights, NetworkHead, QuadraticHead
+from adiabat.nn.heads import Head, LinearHead, LinearInWeights, NetworkHead, PairEnds, QuadraticHead
 from adiabat.potential import AtomicPotential, Prediction, total_energy
 from adiabat.settings import Settings
 
@@ -280,17 +280,22 @@ class DescribedPotential(AtomicPotential):
             pairs = (element[centers] == place).nonzero()[:, 0]
             owner = torch.zeros_like(element)
             owner[atoms] = torch.arange(len(atoms))
-            own, system = values[atoms], features.system[centers[pairs]]
+            own = values[atoms]
+            ends = PairEnds(
+                centers[pairs],
+                neighbors[pairs],
+                len(values),
+                features.vectors[pairs] if stress else None,
+                features.system[centers[pairs]],
+                len(features),
+            )
             energy[:, block] = torch.zeros_like(energy[:, block]).index_add(
                 0, features.system[atoms], head.columns(own, place)
             )
-            along = head.slopes(own, features.jacobian[pairs], owner[centers[pairs]], place).transpose(1, 2)
-            pulled = torch.zeros_like(forces[:, :, block]).index_add(0, centers[pairs], along)
-            forces[:, :, block] = pulled.index_add(0, neighbors[pairs], along, alpha=-1)
-            if stress:
-                outer = features.vectors[pairs][:, :, None, None] * along[:, None]
-                total = torch.zeros_like(strained[..., block]).index_add(0, system, outer)
-                strained[..., block] = 0.5 * (total + total.transpose(1, 2))
+            pulled, strain = head.pulls(own, features.jacobian[pairs], owner[centers[pairs]], place, ends)
+            forces[:, :, block] = pulled
+            if strain is not None:
+                strained[..., block] = 0.5 * (strain + strain.transpose(1, 2))
         if stress:
             strained = strained / features.volume[:, None, None, None]
         return Design(energy, forces, strained)

@@ -14,6 +14,7 @@ from adiabat.fit.linear import LinearConfig, LinearFitter
 from adiabat.geometry import Graph, System
 from adiabat.kernels.bispectrum import NAME
 from adiabat.kernels.build import available
+from adiabat.nn.heads import LinearInWeights, PairEnds, QuadraticHead
 from adiabat.testing.battery import run_battery
 
 needs_kernel = pytest.mark.skipif(available(NAME) is not None, reason="no compiled kernels")
@@ -91,3 +92,17 @@ def test_registered():
     assert method("snap").paper == "10.1016/j.jcp.2014.12.018"
     with pytest.raises(ConfigError, match="inner radius"):
         SNAP(SNAPConfig(repulsion=(3.0, 2.0)), [74])
+
+
+def test_quadratic_rows_are_those_of_single_pairs():
+    torch.manual_seed(0)
+    head, atoms, pairs = QuadraticHead(1, 5), 7, 40
+    centers, neighbors = torch.randint(atoms, (2, pairs))
+    centers[centers == 3] = 2  # one atom is no center
+    values, jacobian, vectors = torch.randn(atoms, 5), torch.randn(pairs, 5, 3), torch.randn(pairs, 3)
+    system = torch.randint(2, (pairs,))
+    for wanted in (vectors, None):
+        ends = PairEnds(centers, neighbors, atoms, wanted, system, 2)
+        given = (values, jacobian, centers, 0, ends)
+        for found, plain in zip(head.pulls(*given), LinearInWeights.pulls(head, *given), strict=True):
+            torch.testing.assert_close(found, plain, rtol=1e-12, atol=1e-12)

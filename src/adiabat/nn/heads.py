@@ -14,6 +14,7 @@ linear fitter, which finds the weights in closed form.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +59,26 @@ class NetworkHead(Head):
         return found[0] if len(found) == 1 else torch.stack(found).mean(dim=0)
 
 
+@dataclass(frozen=True)
+class PairEnds:
+    """Where the slopes of some pairs go.
+
+    Attributes:
+        centers, neighbors: `[pairs]`, among `atoms` atoms.
+        atoms: their number.
+        vectors: `[pairs, 3]`, Å, if the strain is wanted.
+        system: of each pair, among `systems` systems.
+        systems: their number.
+    """
+
+    centers: Tensor
+    neighbors: Tensor
+    atoms: int
+    vectors: Tensor | None
+    system: Tensor
+    systems: int
+
+
 class LinearInWeights(Head):
     """Base of heads with E_i = Σ_c weights[Z_i, c] · column_c(B_i).
 
@@ -91,6 +112,21 @@ class LinearInWeights(Head):
             place: of the element.
         """
         raise NotImplementedError
+
+    def pulls(
+        self, values: Tensor, jacobian: Tensor, owner: Tensor, place: int, ends: PairEnds
+    ) -> tuple[Tensor, Tensor | None]:
+        """Forces `[atoms, 3, columns]` and derivatives by strain `[systems, 3, 3, columns]`, if wanted.
+
+        The first arguments are those of `slopes`.
+        """
+        along = self.slopes(values, jacobian, owner, place).transpose(1, 2)
+        forces = along.new_zeros((ends.atoms, *along.shape[1:])).index_add(0, ends.centers, along)
+        forces = forces.index_add(0, ends.neighbors, along, alpha=-1)
+        if ends.vectors is None:
+            return forces, None
+        outer = ends.vectors[:, :, None, None] * along[:, None]
+        return forces, along.new_zeros((ends.systems, *outer.shape[1:])).index_add(0, ends.system, outer)
 
     def penalty(self) -> Tensor | None:
         """Upper-triangular U `[kinds·columns, kinds·columns]` of the prior exp(−α |U w|² / 2), or None for the
@@ -152,3 +188,34 @@ class QuadraticHead(LinearInWeights):
         products = own[:, self.first, None] * jacobian[:, self.second]
         products = products + own[:, self.second, None] * jacobian[:, self.first]
         return torch.cat((torch.zeros_like(jacobian[:, :1]), jacobian, products * self.factor[:, None]), dim=1)
+
+    def pulls(
+        self, values: Tensor, jacobian: Tensor, owner: Tensor, place: int, ends: PairEnds
+    ) -> tuple[Tensor, Tensor | None]:
+        own = values[owner]
+        at_centers = self._summed(own, jacobian, ends.centers, ends.atoms)
+        forces = (at_centers - self._summed(own, jacobian, ends.neighbors, ends.atoms)).transpose(1, 2)
+        if ends.vectors is None:
+            return forces, None
+        outer = (jacobian[:, :, None, :] * ends.vectors[:, None, :, None]).flatten(2)
+        strain = self._summed(own, outer, ends.system, ends.systems)
+        return forces, strain.transpose(1, 2).unflatten(1, (3, 3))
+
+    def _summed(self, own: Tensor, jacobian: Tensor, target: Tensor, count: int) -> Tensor:
+        """Slopes summed over the pairs of each target `[count, columns, ...]`, never made for single pairs.
+
+        Those of the products are the sums of B_k ∂B_l, one matrix product for each target.
+        """
+        size, parts = jacobian.shape[1:]
+        linear = jacobian.new_zeros((count, size, parts)).index_add(0, target, jacobian)
+        products = jacobian.new_zeros((count, len(self.first), parts))
+        order = torch.argsort(target, stable=True)
+        own, jacobian = own[order], jacobian[order].flatten(1)
+        end = 0
+        for place, number in enumerate(torch.bincount(target, minlength=count).tolist()):
+            begin, end = end, end + number
+            if number:
+                both = (own[begin:end].T @ jacobian[begin:end]).view(size, size, parts)
+                both = (both + both.transpose(0, 1)).flatten(0, 1)
+                products[place] = both[self.first * size + self.second] * self.factor[:, None]
+        return torch.cat((torch.zeros_like(linear[:, :1]), linear, products), dim=1)
