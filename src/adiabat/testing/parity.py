@@ -236,9 +236,9 @@ class _Comparison:
             if found[name].size != value.size:
                 self.failures[label] = f"{name} has {found[name].size} values where the kit has {value.size}"
                 continue
-            error = float(np.abs(found[name].reshape(value.shape) - value).max())
+            error = float(np.abs(found[name].reshape(value.shape) - value).max(initial=0.0))
             row = f"{variant}/{name}" if variant else name
-            self.rows[row].append((case, error, float(np.abs(value).max())))
+            self.rows[row].append((case, error, float(np.abs(value).max(initial=0.0))))
 
     def deviations(self) -> tuple[Deviation, ...]:
         """The largest errors; NaN counts as infinite."""

@@ -32,13 +32,14 @@ _MODULES = {
     "matgl-m3gnet": "matgl",
     "matgl-megnet": "matgl",
     "gap": "quip",
+    **dict.fromkeys(("quippy", "dscribe-soap", "featomic-soap", "featomic-spherical"), "soap"),
     "mattersim": "mattersim",
     "spookynet": "spookynet",
     "mtp": "mtp",
     **dict.fromkeys(("dp-se-e2", "dp-se-e3", "dp-hybrid", "dp-fparam", "dp-se-atten"), "deepmd"),
 }
 # kits whose names start like a supported one but which need a page that is not there yet
-_LATER = ("schnet-fairchem1", "painn-fairchem1", "mace-les", "n2p2-4G", "dp-se-e3-tebd")
+_LATER = ("quippy-soap-turbo", "schnet-fairchem1", "painn-fairchem1", "mace-les", "n2p2-4G", "dp-se-e3-tebd")
 
 
 def importer(kit: Kit) -> Importer | None:

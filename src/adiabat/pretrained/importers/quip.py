@@ -111,7 +111,11 @@ def _parsed(file: Path) -> tuple[dict[int, float], list[ElementTree.Element]]:
 
 
 def descriptor_options(
-    words: str, file: str | Path, delta: float = 1.0, element: ElementTree.Element | None = None
+    words: str,
+    file: str | Path,
+    delta: float = 1.0,
+    element: ElementTree.Element | None = None,
+    several: bool = False,
 ) -> KernelTermConfig:
     """A descriptor in QUIP's words as the options of a term.
 
@@ -120,6 +124,7 @@ def descriptor_options(
         file: named in errors.
         delta: δ, eV.
         element: with the kernel's type, ζ and number of points.
+        several: whether a SOAP with several elements in the middle is one for all elements.
     """
     kind, given = words.split()[0] if words else "", dict(_WORDS.findall(words))
     if kind not in _READ:
@@ -137,7 +142,7 @@ def descriptor_options(
     if int(attributes.get("n_permutations", "1")) != 1:
         raise CapabilityError(f"{file}: {kind} has permutations, which are not read.")
     if kind == "soap":
-        return _soap(given, options, float(attributes.get("zeta") or given.get("zeta", "1")))
+        return _soap(given, options, float(attributes.get("zeta") or given.get("zeta", "1")), several)
     if kind == "coordination":  # which has no use for Z
         width, center = given.get("transition_width", "0.2"), int(given.get("Z_center", "0"))
         options |= {"cutoff": float(given["cutoff"]), "width": float(width)}
@@ -150,8 +155,8 @@ def descriptor_options(
     return Angle3BConfig(**options, **outer, center=center)
 
 
-def _soap(given: Mapping[str, str], options: Mapping[str, Any], zeta: float) -> SOAPTermConfig:
-    centers = _integers(given.get("Z", "0"))
+def _soap(given: Mapping[str, str], options: Mapping[str, Any], zeta: float, several: bool) -> SOAPTermConfig:
+    centers = [0] if several else _integers(given.get("Z", "0"))
     species = [z for z in _integers(given.get("species_Z", "0")) if z]
     everywhere = given.get("central_reference_all_species", "T" if len(species) < 2 else "F").upper()[:1] == "T"
     weighting, decay = None, float(given.get("cutoff_dexp", "0"))
