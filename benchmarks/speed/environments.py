@@ -15,6 +15,7 @@ PACKAGES = {
     "torchani": "torchani==2.9.0",
     "sevenn": "sevenn==0.13.0",
     "matgl": "matgl==4.1.2",
+    "chgnet": "chgnet==0.4.2",
 }
 SHORT = {"mace": "mace-torch", **{name: name for name in PACKAGES if name != "mace-torch"}}
 # the excluded releases were malicious

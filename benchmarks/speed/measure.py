@@ -109,16 +109,17 @@ def beside_peer(plan, method, threads):
 
 def training(plan, method, threads, workers):
     """Adam steps with a force loss."""
-    deviation, _, mode = compare("training", 21, workers, f"{method}, training")
+    deviation, _, mode = compare("training", method, 21, workers)
     row = alternate(workers, plan.rounds, plan.limit)
     row |= {f"{who}_samples_per_s": 1e3 * BATCH / row[f"{who}_ms"] for who in ("ours", "peer")}
     plan.add("training", method, 21, threads, batch=BATCH, **row, deviation=deviation, mode=mode)
 
 
-def compare(work, atoms, workers, label):
+def compare(work, method, atoms, workers):
     """First calls of both: their deviation, their wall times in ms, and the mode of ours."""
     first = [worker.ask("prepare", work=work, atoms=atoms) for worker in workers]
-    deviation = check_agreement(label, *(answer["result"] for answer in first))
+    results = [answer["result"] for answer in first]
+    deviation = check_agreement(f"{method}, {work}, {atoms} atoms", *results, METHODS[method].tolerance)
     return deviation, [answer["wall_ms"] for answer in first], first[0]["mode"]
 
 
@@ -133,7 +134,7 @@ def inference(plan, method, threads, atoms, workers, guards, first):
         mode = workers[0].ask("prepare", work="inference", atoms=atoms)["mode"]
         extra = {"note": f"peer {missing[1]}"}
     else:
-        deviation, wall, mode = compare("inference", atoms, workers, f"{method}, {atoms} atoms")
+        deviation, wall, mode = compare("inference", method, atoms, workers)
         extra = {"deviation": deviation}
         if first:
             first_call(plan, method, atoms, threads, wall, mode)
@@ -179,7 +180,7 @@ def descriptors(plan, method, threads):
             workers = plan.pair(stack, method, threads)
             for atoms in sizes:
                 if work in plan.works and not plan.late(work, method, atoms, threads):
-                    deviation, _, mode = compare(work, atoms, workers, f"{method}, {atoms} atoms")
+                    deviation, _, mode = compare(work, method, atoms, workers)
                     row = alternate(workers, plan.rounds, plan.limit)
                     plan.add(work, method, atoms, threads, **row, deviation=deviation, mode=mode)
 
