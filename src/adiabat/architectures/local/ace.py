@@ -148,7 +148,7 @@ class DensityHead(Head, ConstantModule):
 
 def sharp_power(density: Tensor, power: Tensor) -> Tensor:
     """sign(ρ) |ρ|^m, within about 1e-6 of ρ = 0 linear (python-ace's FinnisSinclair)."""
-    size = density.abs()
+    size = torch.where(density < 0, -density, density)  # abs twice differentiated fixes sizes when captured
     safe = size.clamp(min=1e-10)  # the power's slope must not be infinite where it is not used
     weight = torch.exp(-((SHARP * size) ** 3).clamp(max=700.0))
     linear = SHARP ** (1.0 - power) * density
