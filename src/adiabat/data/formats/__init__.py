@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from adiabat.data.dataset import Dataset
-from adiabat.data.formats import ase_any, deepmd, extxyz, hdf5, lmdb_store, md17
+from adiabat.data.formats import ase_any, cfg, deepmd, extxyz, hdf5, lmdb_store, md17
 from adiabat.data.frame import Frame
 from adiabat.data.raw import Raw
 from adiabat.errors import DataError, did_you_mean
@@ -50,6 +50,7 @@ FORMATS: dict[str, Format] = {
         Format("hdf5", hdf5.SUFFIXES, open=hdf5.Hdf5Dataset, write=hdf5.write),
         Format("lmdb", lmdb_store.SUFFIXES, open=lmdb_store.LmdbDataset, write=lmdb_store.write),
         Format("md17", md17.SUFFIXES, read=md17.read, units=md17.units),
+        Format("cfg", cfg.SUFFIXES, read=cfg.read, write=cfg.write, sniff=cfg.sniff),
         Format("deepmd", read=deepmd.read, sniff=deepmd.sniff),
         Format("ase", (), read=ase_any.read),
     )
