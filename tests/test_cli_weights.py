@@ -89,6 +89,8 @@ def test_import_of_an_own_file(tmp_path):
     assert model.info.source == str(file)
     result = model.predict(ase.build.molecule("H2O"))
     assert np.isfinite(result["forces"]).all()
+    headed = RUN.invoke(app, ["weights", "import", str(file), "-o", str(tmp_path / "a.adiabat"), "--head", "pbe"])
+    assert "has no heads: leave out --head" in str(headed.exception)
     wrong = RUN.invoke(app, ["weights", "import", str(file), "-o", str(tmp_path / "water.pt")])
     assert isinstance(wrong.exception, ConfigError)
 

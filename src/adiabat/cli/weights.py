@@ -125,6 +125,7 @@ def import_command(
     elements: Annotated[
         str | None, typer.Option(help="Elements it was trained on, in its order, if the file does not say: H,C,O.")
     ] = None,
+    head: Annotated[str | None, typer.Option(help="Which of its heads, if it has several.")] = None,
 ) -> None:
     """Turn a program's file of weights into a checkpoint. Nothing in the file is executed."""
     from adiabat import checkpoint
@@ -136,7 +137,7 @@ def import_command(
     if output.suffix != ".adiabat":
         raise ConfigError(f"the checkpoint {output} needs the ending .adiabat.")
     numbers = tuple(number(part.strip()) for part in elements.split(",")) if elements else ()
-    found = read_file(file, program, Options(energy_unit, length_unit, numbers))
+    found = read_file(file, program, Options(energy_unit, length_unit, numbers, head))
     if found.entry is not None:
         typer.echo(license_line(found.entry), err=True)
     else:

@@ -79,14 +79,16 @@ def read_file(
             given.energy_unit or known.energy_unit,
             given.length_unit or known.length_unit,
             given.elements or known.numbers,
+            given.head,
             given.repulsion or known.repulsion,
         )
     program = program or (known.program if known is not None else None)
     potential = _only(import_original(path, program, given), path)
+    head = f", head {given.head}" if given.head is not None else ""
     info = DataInfo(
         elements=potential.elements,
         level_of_theory=(known.level_of_theory or "") if known is not None else "",
-        source=f"{known.name} ({known.origin})" if known is not None else str(path),
+        source=(f"{known.name} ({known.origin})" if known is not None else str(path)) + head,
         license=(known.license or "not stated") if known is not None else "",
         hashes={} if path.is_dir() else {"weights": sha256(path)},
     )

@@ -18,6 +18,7 @@ from adiabat.nn.irreps import SCALAR, Irreps
 from adiabat.nn.mace_interactions import Interaction, NonlinearInteraction
 from adiabat.nn.normalized import DeepReadout, LayerNormMLP, NormalizedMLP
 from adiabat.potential import Referenced
+from adiabat.pretrained.importers.mace_heads import choose, one_head
 from adiabat.pretrained.kit import Imported, Kit
 
 _KINDS = {
@@ -33,11 +34,14 @@ def from_kit(kit: Kit) -> Imported:
     """The kit's model in float64, its reference energies added."""
     weights = {name: value.double() for name, value in kit.weights().items() if value.is_floating_point()}
     buffers = {name: np.asarray(value, dtype=np.float64) for name, value in kit.buffers.items()}
-    return Imported({"": read_mace(weights, buffers, kit.meta["hyperparameters"])})
+    return Imported({"": read_mace(weights, buffers, kit.meta["hyperparameters"], kit.meta.get("head"))})
 
 
 def read_mace(
-    weights: Mapping[str, Tensor], buffers: Mapping[str, np.ndarray], hyperparameters: Mapping[str, Any]
+    weights: Mapping[str, Tensor],
+    buffers: Mapping[str, np.ndarray],
+    hyperparameters: Mapping[str, Any],
+    head: str | None = None,
 ) -> Referenced:
     """A mace-torch model as adiabat's own, in float64.
 
@@ -45,19 +49,27 @@ def read_mace(
         weights: the program's parameters and buffers by name.
         buffers: the coupling tensors `products.*.symmetric_contractions.contractions.*.U_matrix_*`.
         hyperparameters: the program's constructor arguments; texts such as "[1, 8]" are read as values.
+        head: which of several heads; None for the only one or the one called default.
 
     Raises:
-        CheckpointError: the model has parts this page does not have, or tensors of other shapes.
+        CheckpointError: the model has parts this page does not have, or tensors of other shapes; no such head.
     """
     values = {key: _value(value) for key, value in hyperparameters.items()}
     order = np.argsort(values["atomic_numbers"])
     elements = [int(values["atomic_numbers"][k]) for k in order]
     model = MACE(_config(values, buffers), elements).double()
+    heads = [str(name) for name in values.get("heads") or ["default"]]
+    place, stored = choose(heads, head), weights["atomic_energies_fn.atomic_energies"].numel()
+    if stored != len(elements) * len(heads):
+        raise CheckpointError(
+            f"the model has {stored} reference energies for {len(elements)} elements and {len(heads)} heads:"
+            " do the hyperparameters belong to these weights?"
+        )
+    if len(heads) > 1:
+        weights = one_head(weights, len(heads), place, model.config.readout_channels)
     with torch.no_grad():
         _fill(model, weights, buffers, torch.as_tensor(order))
     energies = weights["atomic_energies_fn.atomic_energies"].reshape(-1)
-    if len(energies) != len(elements):
-        raise CheckpointError(f"the model has {len(energies) // len(elements)} heads: only one is supported.")
     reference = {z: float(energies[int(k)]) for z, k in zip(elements, order, strict=True)}
     return Referenced(model, reference)
 
@@ -119,14 +131,20 @@ def _config(values: Mapping[str, Any], buffers: Mapping[str, np.ndarray]) -> MAC
 
 
 def _basis(values: Mapping[str, Any], buffers: Mapping[str, np.ndarray]) -> str:
-    """Which coupling basis the stored tensors have: that of as many paths."""
+    """Which coupling basis the stored tensors have: that of as many paths, for every output."""
     order = int(values["correlation"])
-    tensor = buffers.get(f"products.0.symmetric_contractions.contractions.0.U_matrix_{order}")
-    if tensor is None:
-        raise CheckpointError("the model's coupling tensors (U_matrix) are missing: store them beside the weights.")
     parts = [ir for _, ir in Irreps.spherical(int(values["max_ell"]))]
-    reduced = polynomials(parts, order, SCALAR, "reduced").paths
-    return "reduced" if tensor.shape[-1] == reduced else "full"
+    for place, (_, out) in enumerate(Irreps.parse(values["hidden_irreps"])):
+        tensor = buffers.get(f"products.0.symmetric_contractions.contractions.{place}.U_matrix_{order}")
+        if tensor is None and place == 0:
+            raise CheckpointError(
+                "the model's coupling tensors (U_matrix) are missing: store them beside the weights."
+            )
+        if tensor is None:  # a single layer has scalars alone
+            break
+        if tensor.shape[-1] != polynomials(parts, order, out, "reduced").paths:
+            return "full"
+    return "reduced"
 
 
 def _fill(model: MACE, weights: Mapping[str, Tensor], buffers: Mapping[str, np.ndarray], order: Tensor) -> None:

@@ -57,11 +57,11 @@ def read_original(path: str | Path, program: str | None = None, options: Options
     if program is not None:
         if program not in _PROGRAMS:
             raise ConfigError(f"'{program}' is not a program whose files are read.{did_you_mean(program, _PROGRAMS)}")
-        return _module(program).read(source)
+        return _checked(_module(program).read(source), source)
     for name in _PROGRAMS:
         module = _module(name)
         if module.recognize(source):
-            return module.read(source)
+            return _checked(module.read(source), source)
     what = f" It holds a {source.class_module}.{source.class_name}." if source.class_name else ""
     raise CheckpointError(
         f"{path} ({source.kind}) is not recognized as a file of {', '.join(_PROGRAMS)}.{what}"
@@ -81,6 +81,13 @@ def import_original(path: str | Path, program: str | None = None, options: Optio
     if read is None:
         raise CapabilityError(f"{path} is a {kit.name} model, a method that adiabat has no page for yet.")
     return read(kit)
+
+
+def _checked(kit: Kit, source: Source) -> Kit:
+    """The kit, if it heeds the wanted head."""
+    if source.options.head is not None and "head" not in kit.meta:
+        raise CheckpointError(f"{source.path} is a {kit.name} model, which has no heads: leave out --head.")
+    return kit
 
 
 def _module(name: str) -> ModuleType:

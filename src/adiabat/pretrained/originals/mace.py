@@ -52,6 +52,7 @@ def read(source: Source) -> Kit:
         "units": "eV, eV/A, eV/A^3",
         "elements": options["atomic_numbers"],
         "hyperparameters": options,
+        "head": source.options.head,
     }
     buffers = {name: value.numpy() for name, value in coupling.items()}
     return Kit.of(_CLASSES[model.kind], meta, weights, buffers, source.path)
@@ -61,6 +62,7 @@ def hyperparameters(model: Inert) -> dict[str, Any]:
     """The program's constructor arguments, as far as the parts of the model show them."""
     first, products = model["interactions.0"], _children(model, "products")
     interactions, readouts = _children(model, "interactions"), _children(model, "readouts")
+    heads = model.get("heads") or ["default"]
     last, contraction = interactions[-1], products[0]["symmetric_contractions.contractions.0"]
     later = last.kind if len(interactions) > 1 else _residual(first.kind)
     return {
@@ -73,7 +75,7 @@ def hyperparameters(model: Inert) -> dict[str, Any]:
         "num_interactions": len(interactions),
         "hidden_irreps": irreps(products[0]["linear.irreps_out"]),
         "edge_irreps": _edge_irreps(interactions),
-        "MLP_irreps": _readout_irreps(readouts[-1]),
+        "MLP_irreps": of_one_head(_readout_irreps(readouts[-1]), len(heads)),
         "use_agnostic_product": contraction["weights_max"].shape[0] == 1 and len(_elements(model)) > 1,
         "use_last_readout_only": bool(model.get("use_last_readout_only", False)),
         "readout_cls": readouts[-1].kind,
@@ -85,8 +87,14 @@ def hyperparameters(model: Inert) -> dict[str, Any]:
         "pair_repulsion": model.get("pair_repulsion_fn") is not None,
         "distance_transform": _transform(model),
         "apply_cutoff": bool(model.get("radial_embedding.apply_cutoff", True)),
-        "heads": model.get("heads") or ["default"],
+        "heads": heads,
     }
+
+
+def of_one_head(hidden: str, heads: int) -> str:
+    """The hidden irreps of a readout's one head: `32x0e` of two heads is `16x0e`."""
+    parts = [part.split("x") for part in hidden.split("+")]
+    return "+".join(f"{int(count) // heads}x{irrep}" for count, irrep in parts)
 
 
 def irreps(value: Any) -> str:

@@ -29,12 +29,14 @@ class Options:
         energy_unit: a name of `adiabat.units.ENERGY`.
         length_unit: a name of `adiabat.units.LENGTH`.
         elements: atomic numbers the model was trained on, () for all it has room for.
+        head: which of the heads of a file with several; None for the program's own choice.
         repulsion: radii, Å, between which a screened nuclear repulsion beneath the potential ends, None for none.
     """
 
     energy_unit: str | None = None
     length_unit: str | None = None
     elements: tuple[int, ...] = ()
+    head: str | None = None
     repulsion: tuple[float, float] | None = None
 
 
