@@ -13,6 +13,7 @@ from adiabat.architectures.local.ani import ANI, ANIConfig
 from adiabat.architectures.local.bpnn import BPNN, BPNNConfig
 from adiabat.architectures.local.deep_potential import DeepPotential, DeepPotentialConfig
 from adiabat.architectures.local.nep import NEP, NEPConfig
+from adiabat.architectures.local.snap import SNAP, SNAPConfig
 from adiabat.compile import quickest
 from adiabat.descriptors.aev import Terms
 from adiabat.errors import CapabilityError
@@ -55,6 +56,10 @@ MODELS = {
     "nep with charges": lambda: NEP(NEPConfig(cutoff=4.0, angular_cutoff=3.0, charges="reciprocal"), [1, 8]),
     "bpnn": lambda: BPNN(BPNNConfig(cutoff=4.0), [1, 8]),
     "bpnn components": lambda: BPNN(BPNNConfig(cutoff=4.0, components=9, cutoff_function="poly2"), [1, 6, 8]),
+    "snap": lambda: snap({"descriptor": {"cutoff": 4.0, "twojmax": 4}, "repulsion": (0.6, 1.2)}),
+    "snap quadratic": lambda: snap(
+        {"descriptor": {"cutoff": 4.0, "twojmax": 2, "by_element": True}, "quadratic": True}
+    ),
     "ani": lambda: ANI(ANIConfig(aev=Terms(cutoff=4.0), hidden={"others": (20, 7)}, members=3), [1, 6, 8]),
 }
 
@@ -76,6 +81,13 @@ def graphs():
     crystal = System.from_arrays(positions.numpy(), [8, 1, 1] * 3, cell=cell, pbc=True)
     alone = System.from_arrays([[0, 0, 0]], [8], cell=[[30, 0, 0], [0, 30, 0], [0, 0, 30]], pbc=True)
     return [Graph.build(s, 4.0) for s in (crystal, System.batch([crystal, alone, crystal]))]
+
+
+def snap(options):
+    """With weights, which are zero before a fit."""
+    model = SNAP(SNAPConfig.parse(options), [1, 8])
+    torch.nn.init.normal_(model.head.weights, std=0.02)
+    return model
 
 
 def adapted(model):
