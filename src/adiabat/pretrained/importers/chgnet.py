@@ -71,8 +71,9 @@ def read_chgnet(
     rows = source["atom_embedding.embedding.weight"].shape[0]
     known = range(1, rows + 1)
     numbers = sorted(set(known if elements is None else elements))
-    if not set(numbers) <= set(known):
-        raise CheckpointError(f"the weights have no rows for {', '.join(symbols(sorted(set(numbers) - set(known))))}.")
+    missing = [z for z in numbers if z not in known]
+    if missing:
+        raise CheckpointError(f"the weights have no rows for {', '.join(symbols(missing))}.")
     model = CHGNet(config, numbers).double()
     arrays = {}
     for name, tensor in model.state_dict().items():
