@@ -41,7 +41,7 @@ class Contractions:
     Attributes:
         basic: components of moments `[basic]`, (μ, n_x, n_y, n_z).
         products: (i, j, factor, k): number k gets factor times number i times number j, in order of k.
-        scalars: which numbers are the invariants.
+        scalars: which numbers are the invariants, ordered by their number of moments, level and graph.
         stages: how many numbers there are after the basic ones, after those made of these alone, and so on.
     """
 
@@ -66,7 +66,7 @@ def contractions(level: int) -> Contractions:
     """The contractions up to a level, 2 to 28. Raises ConfigError for another one."""
     if level not in COUNTS:
         raise ConfigError(f"level {level} is not one of {', '.join(map(str, COUNTS))}.")
-    graphs = sorted(_graphs(level), key=lambda g: (len(g[0]), _level(g)))
+    graphs = sorted(_graphs(level), key=lambda g: (len(g[0]), _level(g), g))
     plan = _Plan()
     for graph in graphs:
         plan.add(graph)
@@ -90,7 +90,7 @@ def contractions(level: int) -> Contractions:
             terms = plan.made[part]
             products += [(place[a], place[b], factor, place[part]) for (a, b), factor in terms.items()]
         stages.append(len(place))
-    scalars = tuple(sorted(place[g] for g in graphs))
+    scalars = tuple(place[g] for g in graphs)  # in an order that saved weights can rely on, however they are made
     return Contractions(tuple(basic), tuple(products), scalars, tuple(stages))
 
 
@@ -161,14 +161,17 @@ class _Plan:
         if not missing:
             return {}
         best, fewest = None, 0
-        for side in _cuts(len(missing[0][0])):
-            own = {part: _terms(part, side) for part in missing}
-            wanted = [dict.fromkeys(pair[k] for terms in own.values() for pair in terms) for k in (0, 1)]
+        cuts = [{part: _terms(part, side) for part in missing} for side in _cuts(len(missing[0][0]))]
+        for own in sorted(cuts, key=lambda cut: sum(map(len, cut.values()))):
+            count = sum(map(len, own.values()))
+            if best is not None and count >= fewest:
+                break
             found: dict[Part, Terms] = {}
-            for needed in wanted:
-                for _, same in groupby(sorted(needed, key=_shape), key=_shape):
-                    found.update(self._cheapest(same, {**pending, **found}))
-            count = sum(map(len, own.values())) + sum(map(len, found.values()))
+            for k in (0, 1):
+                wanted = {pair[k] for terms in own.values() for pair in terms}
+                for _, same in groupby(sorted(wanted, key=_shape), key=_shape):
+                    found.update(self._cheapest(sorted(same), {**pending, **found}))
+            count += sum(map(len, found.values()))
             if best is None or count < fewest:
                 best, fewest = found | own, count
         assert best is not None

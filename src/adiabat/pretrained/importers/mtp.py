@@ -198,6 +198,8 @@ def _lines(model: MTP, places: Sequence[int], constants: Sequence[float], scale:
     own, kinds = model.moments, len(places)
     lists, (_, radial, basis) = own.lists, own.coefficients.shape
     grid = own.coefficients.detach().double().view(kinds, kinds, radial, basis)
+    mapping = sorted(lists.scalars)  # as in the program's own files
+    order = [lists.scalars.index(k) for k in mapping]
     rows = []
     for a in range(kinds):
         for b in range(kinds):
@@ -223,9 +225,9 @@ def _lines(model: MTP, places: Sequence[int], constants: Sequence[float], scale:
         f"alpha_index_times_count = {len(lists.products)}",
         f"alpha_index_times = {_nested(lists.products)}",
         f"alpha_scalar_moments = {len(lists.scalars)}",
-        f"alpha_moment_mapping = {{{', '.join(map(str, lists.scalars))}}}",
+        f"alpha_moment_mapping = {{{', '.join(map(str, mapping))}}}",
         f"species_coeffs = {_braced(constants)}",
-        f"moment_coeffs = {_braced((scale * model.weights.detach().double()).tolist())}",
+        f"moment_coeffs = {_braced((scale * model.weights.detach().double())[order].tolist())}",
     ]
 
 

@@ -68,6 +68,22 @@ def test_products_come_after_their_factors():
     assert made == set(range(lists.moments))
 
 
+def test_order_of_contractions_stays():
+    """Saved weights rely on it: the invariants of level 8 for moments with one value for each μ and powers."""
+    lists = contractions(8)
+    values = [1.0 + 0.1 * k for k in range(len(lists.basic))]
+    for a, b, factor, k in lists.products:
+        values += [0.0] * (k + 1 - len(values))
+        values[k] += factor * values[a] * values[b]
+    m = {basic: 1.0 + 0.1 * k for k, basic in enumerate(lists.basic)}
+    zero, one = m[0, 0, 0, 0], m[1, 0, 0, 0]
+    first = sum(m[0, *p] ** 2 for p in ((1, 0, 0), (0, 1, 0), (0, 0, 1)))
+    second = sum(m[0, *p] ** 2 for p in ((2, 0, 0), (0, 2, 0), (0, 0, 2)))
+    second += 2 * sum(m[0, *p] ** 2 for p in ((1, 1, 0), (1, 0, 1), (0, 1, 1)))
+    wanted = [zero, one, zero**2, first, zero * one, second, zero**3, zero * first, zero**4]
+    np.testing.assert_allclose([values[k] for k in lists.scalars], wanted)
+
+
 def test_contractions_are_those_of_tensors():
     """Level 8 against traces of outer products made with numpy."""
     descriptor, graph = _mtp(), _graph()
