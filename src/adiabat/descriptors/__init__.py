@@ -82,6 +82,13 @@ DESCRIPTORS = {
             "Smooth overlap of atomic positions, as in QUIP, DScribe or featomic",
             "10.1103/PhysRevB.87.184115",
         ),
+        Page(
+            "soap_bispectrum",
+            "soap_bispectrum",
+            "SOAPBispectrumConfig",
+            "Products of three neighbors' smooth densities",
+            "10.1103/PhysRevB.87.184115",
+        ),
     )
 }
 
