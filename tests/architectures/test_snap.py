@@ -72,6 +72,19 @@ def test_fit_finds_the_weights_above_a_repulsion():
     torch.testing.assert_close(student.head.weights, teacher.head.weights, rtol=1e-5, atol=1e-6)
 
 
+def test_fit_without_constants():
+    teacher = _snap()
+    frames = []
+    for system in _crystals(4):
+        found = evaluate(teacher, Graph.build(system, teacher.cutoff), ("energy", "forces"))
+        frames.append(Frame(system, {"energy": found.energy[0], "forces": found.forces}))
+    student, data = SNAP(teacher.config.model_copy(update={"constant": False}), (13, 29)), MemoryDataset(frames)
+    for regularization in ("none", "evidence"):
+        LinearFitter(student, data, data, LinearConfig(regularization=regularization)).fit()
+        assert (student.head.weights[:, 0] == 0).all()
+        assert (student.head.weights[:, 1:] != 0).all()
+
+
 def test_repulsion_ends_smoothly():
     config = SNAPConfig.parse({"descriptor": {"cutoff": 4.0}, "repulsion": (1.0, 2.0)})
     model = Repulsion(config, [29], 4.0)

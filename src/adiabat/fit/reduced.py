@@ -99,6 +99,8 @@ class Ridge:
     def __init__(self, triangle: Triangle, penalty: Tensor | None = None):
         r, z, self.rest = triangle.parts()
         self.rows = triangle.rows
+        # rounding would give columns of zeros a share of what nearly dependent columns have
+        self.idle = (r.square().sum(dim=0) == 0) & (penalty is None)
         u = torch.diag(column_sizes(r, self.rows)) if penalty is None else penalty.double()
         changed = torch.linalg.solve_triangular(u, r, upper=True, left=False)
         left, self.s, right = torch.linalg.svd(changed, full_matrices=False)
@@ -116,7 +118,7 @@ class Ridge:
         """
         bottom = self.s.square() + alpha
         factor = torch.where(self.s > 0, self.s / bottom.clamp(min=1e-300), torch.zeros_like(self.s))
-        weights = self.back @ (factor * self.along)
+        weights = (self.back @ (factor * self.along)).masked_fill(self.idle, 0.0)
         spread = None
         if noise is not None and alpha > 0:
             spread = self.back * (noise / bottom).sqrt()
