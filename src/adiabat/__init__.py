@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "load": "adiabat.model",
     "Model": "adiabat.model",
+    "classical": "adiabat.model",
     "train": "adiabat.training",
     "finetune": "adiabat.transfer",
     "distill": "adiabat.transfer",
@@ -23,7 +24,7 @@ _PUBLIC = {
     "System": "adiabat.geometry",
     "Graph": "adiabat.geometry",
 }
-__all__ = ["Graph", "Model", "System", "__version__", "distill", "finetune", "load", "read", "train"]
+__all__ = ["Graph", "Model", "System", "__version__", "classical", "distill", "finetune", "load", "read", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -219,11 +219,12 @@ def read_options(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, A
     if not isinstance(data, dict):
         raise ConfigError(f"{path} holds {type(data).__name__}, not a mapping of options.")
     for text in overrides:
-        data = merged(data, _override(text))
+        data = merged(data, override(text))
     return data
 
 
-def _override(text: str) -> dict[str, Any]:
+def override(text: str) -> dict[str, Any]:
+    """The option that `key=value` text sets, nested by its dots. Raises ConfigError for other text."""
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise ConfigError(f"'{text}' is not an override: write key=value, such as fit.epochs=100.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ import ase
 import torch
 
 from adiabat import checkpoint
+from adiabat.architectures import METHODS
 from adiabat.batched import PER_SYSTEM, evaluate_many
 from adiabat.compile import Frozen
 from adiabat.data.info import DataInfo
+from adiabat.elements import number
 from adiabat.engines.ase import AdiabatCalculator
-from adiabat.errors import CheckpointError, InputError, did_you_mean
+from adiabat.errors import CheckpointError, ConfigError, InputError, did_you_mean
 from adiabat.evaluate import derive
 from adiabat.geometry import Graph, System
 from adiabat.geometry.moving import SKIN
@@ -50,9 +52,9 @@ class Model:
         """Energies (eV), forces (eV/Å) and whatever else `want` names, as numpy arrays.
 
         Stress (eV/Å³, 3×3, tension positive) is added by default where the structure is periodic and the model
-        local, and so are charges (e), dipoles (e·Å), magnetic moments (μB) and uncertainties (eV) of models that have them. One
-        structure gives one dictionary, a sequence gives a list in the same order, evaluated in batches as large as
-        memory allows (`adiabat.batched`).
+        local, and so are charges (e), dipoles (e·Å), magnetic moments (μB) and uncertainties (eV) of models that have
+        them. One structure gives one dictionary, a sequence gives a list in the same order, evaluated in batches as
+        large as memory allows (`adiabat.batched`).
         """
         single = isinstance(structures, ase.Atoms)
         atoms = [structures] if single else list(structures)
@@ -125,6 +127,28 @@ def load(path: str | Path) -> Model:
     loaded = checkpoint.load(path)
     loaded.potential.eval()
     return Model(loaded.potential, loaded.info, loaded.metrics, path)
+
+
+def classical(name: str, elements: Iterable[str | int] = (), **options: Any) -> Model:
+    """A classical potential, which needs no fit: `classical("emt", ["Cu"])`.
+
+    Args:
+        name: lennard_jones, morse, zbl, eam, emt, tersoff or stillinger_weber.
+        elements: symbols or atomic numbers; by default all of the file or the entries among the options.
+        options: of its page; files of LAMMPS as `file`.
+
+    Raises ConfigError for a name that is no classical potential, for options it does not have, and without elements.
+    """
+    known = [one for one, page in METHODS.items() if page.classical]
+    if name not in known:
+        raise ConfigError(f"'{name}' is not a classical potential.{did_you_mean(name, known)}")
+    page = METHODS[name]
+    config = page.config_class.parse(options)
+    numbers = tuple(sorted({number(one) for one in elements} or page.potential_class.own_elements(config)))
+    if not numbers:
+        raise ConfigError(f"which elements {name} is for is not known from its options: name them.")
+    potential = checkpoint.fresh(config, numbers).eval()
+    return Model(potential, DataInfo(elements=numbers, source=f"classical potential {name}"))
 
 
 def _neither(given: str) -> str:

@@ -113,6 +113,11 @@ class Potential(nn.Module):
         return (cls.fitter,)
 
     @classmethod
+    def own_elements(cls, config: Any) -> tuple[int, ...]:
+        """Atomic numbers that the options have parameters of, where they say so; none otherwise."""
+        return ()
+
+    @classmethod
     def fitter_for(cls, config: Any) -> str:
         """The fitter that serves the page with these options."""
         return cls.fitter

@@ -11,7 +11,19 @@ import typer
 from adiabat import __version__
 from adiabat.errors import AdiabatError
 
-_MODULES = ("quickstart", "data", "train", "transfer", "md", "parity", "audit", "export", "weights", "compare")
+_MODULES = (
+    "quickstart",
+    "data",
+    "train",
+    "transfer",
+    "md",
+    "parity",
+    "audit",
+    "export",
+    "weights",
+    "classical",
+    "compare",
+)
 
 app = typer.Typer(
     name="adiabat",

@@ -8,6 +8,7 @@ feels it); then R φ(R) of each pair of elements, the second not behind the firs
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def read_setfl(path: str | Path) -> Setfl:
     fs = path.suffix == ".fs"
     try:
         return _parse(path.read_text(errors="replace").splitlines()[3:], fs)
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, StopIteration):
         kind = "eam/fs" if fs else "eam/alloy"
         raise ConfigError(f"{path} is not a complete {kind} file: is it damaged, or of the other kind?") from None
 
@@ -62,29 +63,32 @@ def _parse(lines: list[str], fs: bool) -> Setfl:
     count, *names = lines[0].split()
     kinds = int(count)
     densities, density_step, distances, distance_step, cutoff = (float(word) for word in lines[1].split()[:5])
-    n, m, words = int(densities), int(distances), " ".join(lines[2:]).split()
+    n, m = int(densities), int(distances)
     if len(names) < kinds:
         raise ValueError
-    place, embedding, density = 0, [], []
-
-    def take(size: int) -> np.ndarray:
-        nonlocal place
-        values = np.array(words[place : place + size], dtype=np.float64)
-        if len(values) != size or not np.isfinite(values).all():
-            raise ValueError
-        place += size
-        return values
-
+    rest = iter([line for line in lines[2:] if line.strip()])
+    embedding, density = [], []
     for _ in range(kinds):
-        place += 4  # atomic number, mass, lattice constant, structure
-        embedding.append(take(n))
-        density.append([take(m) for _ in range(kinds if fs else 1)])
+        next(rest)  # atomic number, mass, lattice constant, structure
+        embedding.append(_take(rest, n))
+        density.append([_take(rest, m) for _ in range(kinds if fs else 1)])
     pair = np.zeros((kinds, kinds, m))
     for first in range(kinds):
         for second in range(first + 1):
-            pair[first, second] = pair[second, first] = take(m)
+            pair[first, second] = pair[second, first] = _take(rest, m)
     elements = tuple(number(name) for name in names[:kinds])
     return Setfl(elements, cutoff, distance_step, density_step, np.array(embedding), np.array(density), pair, fs)
+
+
+def _take(lines: Iterator[str], size: int) -> np.ndarray:
+    """The next numbers, which fill whole lines."""
+    words: list[str] = []
+    while len(words) < size:
+        words += next(lines).split()
+    values = np.array(words, dtype=np.float64)
+    if len(values) != size or not np.isfinite(values).all():
+        raise ValueError
+    return values
 
 
 def write_setfl(tables: Setfl, path: str | Path, comment: str = "written by adiabat") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -42,9 +43,9 @@ def read_entries(path: str | Path, kind: type[Entry]) -> tuple[Entry, ...]:
     if not path.exists():
         raise ConfigError(f"there is no file {path}: give the path of a file with parameters as LAMMPS reads them.")
     text = path.read_text(errors="replace")
-    first = text.partition("\n")[0].split()
-    if "UNITS:" in first and first[-1] != "metal":
-        raise ConfigError(f"{path} is in {first[-1]} units, and only metal ones (eV, Å) are read: convert it.")
+    units = re.match(r"[^\n]*\bUNITS:\s*(\w+)", text)
+    if units is not None and units[1] != "metal":
+        raise ConfigError(f"{path} is in {units[1]} units, and only metal ones (eV, Å) are read: convert it.")
     words = " ".join(line.split("#")[0] for line in text.splitlines()).split()
     names = [name for name in kind.model_fields if name != "elements"]
     width = 3 + len(names)
@@ -77,6 +78,11 @@ def with_entries(data: Any, kind: type[TripletEntry]) -> Any:
     if data.get("entries"):
         raise ConfigError("file and entries are given, and both hold the parameters: leave one out.")
     return {**data, "entries": read_entries(data["file"], kind), "file": None}
+
+
+def elements_of(entries: Sequence[TripletEntry]) -> tuple[int, ...]:
+    """Atomic numbers that entries have parameters of, ascending."""
+    return tuple(sorted({number(name) for entry in entries for name in entry.elements}))
 
 
 class TripletTable(ConstantModule):

@@ -67,6 +67,10 @@ class EAM(AtomicPotential):
     masked: ClassVar[bool] = True
     element: Tensor
 
+    @classmethod
+    def own_elements(cls, config: EAMConfig) -> tuple[int, ...]:
+        return () if config.file is None else read_setfl(config.file).elements
+
     def __init__(self, config: EAMConfig, elements: Iterable[int]):
         found = None if config.file is None else read_setfl(config.file)
         if found is not None:

@@ -91,6 +91,10 @@ class EMT(AtomicPotential):
     physical: ClassVar[bool] = True
     masked: ClassVar[bool] = True
 
+    @classmethod
+    def own_elements(cls, config: EMTConfig) -> tuple[int, ...]:
+        return tuple(number(name) for name in METALS)
+
     def __init__(self, config: EMTConfig, elements: Iterable[int]):
         elements = sorted({int(z) for z in elements})
         if foreign := [z for z in elements if z not in map(number, METALS)]:

@@ -30,7 +30,7 @@ from torch import Tensor
 from adiabat.elements import symbol
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
-from adiabat.nn.triplet_entries import TripletEntry, TripletTable, close_triplets, with_entries
+from adiabat.nn.triplet_entries import TripletEntry, TripletTable, close_triplets, elements_of, with_entries
 from adiabat.potential import ArchitectureConfig, AtomicPotential
 
 
@@ -59,6 +59,11 @@ class StillingerWeberEntry(TripletEntry):
     """Power of its attraction."""
     tol: float = 0.0
     """Where the exponential is cut; 0 for never."""
+
+    @property
+    def angle(self) -> float:
+        """λ ε, eV."""
+        return self.lambda_ * self.epsilon
 
     @property
     def reach(self) -> float:
@@ -98,6 +103,10 @@ class StillingerWeber(AtomicPotential):
     physical: ClassVar[bool] = True
     masked: ClassVar[bool] = True
 
+    @classmethod
+    def own_elements(cls, config: StillingerWeberConfig) -> tuple[int, ...]:
+        return elements_of(config.entries or (SILICON,))
+
     def __init__(self, config: StillingerWeberConfig, elements: Iterable[int]):
         elements = sorted({int(z) for z in elements})
         names = {symbol(z) for z in elements}
@@ -136,16 +145,14 @@ def _reach(sigma: Tensor, a: Tensor, gamma: Tensor, tol: Tensor) -> Tensor:
 
 
 def _check(entries: Sequence[StillingerWeberEntry]) -> None:
-    """Raises ConfigError where the energy would depend on the order of atoms."""
+    """Raises ConfigError where the energy would depend on the order of atoms, beyond what files are rounded to."""
     found = {entry.elements: entry for entry in entries}
     for (first, second, third), entry in found.items():
-        same = [(first, third, second), ("epsilon", "lambda_", "cosine")]
-        if second == third:
-            same = [(second, first, first), ("epsilon", "sigma", "a", "A", "B", "p", "q", "tol")]
-        other = found[same[0]]  # type: ignore[index]
-        for name in same[1]:
-            if getattr(entry, name) != getattr(other, name):
+        pair = second == third
+        other = found[(second, first, first) if pair else (first, third, second)]
+        for name in ("epsilon", "sigma", "a", "A", "B", "p", "q", "tol") if pair else ("angle", "cosine"):
+            if not math.isclose(getattr(entry, name), getattr(other, name), rel_tol=1e-5):
                 raise ConfigError(
-                    f"{name.rstrip('_')} of {' '.join(entry.elements)} and of {' '.join(other.elements)} differ:"
+                    f"{name} of {' '.join(entry.elements)} and of {' '.join(other.elements)} differ:"
                     " they are of the same atoms and must be equal."
                 )

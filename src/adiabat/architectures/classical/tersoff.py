@@ -32,7 +32,7 @@ from torch.nn.functional import softplus
 from adiabat.elements import symbol
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
-from adiabat.nn.triplet_entries import TripletEntry, TripletTable, close_triplets, with_entries
+from adiabat.nn.triplet_entries import TripletEntry, TripletTable, close_triplets, elements_of, with_entries
 from adiabat.potential import ArchitectureConfig, AtomicPotential
 
 LARGEST = 69.0776  # of an exponent, about log 1e30, as in LAMMPS
@@ -99,6 +99,10 @@ class Tersoff(AtomicPotential):
     config: TersoffConfig
     physical: ClassVar[bool] = True
     masked: ClassVar[bool] = True
+
+    @classmethod
+    def own_elements(cls, config: TersoffConfig) -> tuple[int, ...]:
+        return elements_of(config.entries or (SILICON,))
 
     def __init__(self, config: TersoffConfig, elements: Iterable[int]):
         elements = sorted({int(z) for z in elements})
