@@ -41,35 +41,37 @@ struct Problem {
 template <typename T>
 struct Memory {
     T *bonds, *angles, *pull, *other, *gradient;
-    T *weights[2], *hidden[2];  // hidden: layers of a network one behind the other, see `gated`
+    T *weights[2], *products[2], *hidden[2];  // hidden: layers of a network one behind the other, see `gated`
     index_t layer_size;
-    static index_t size(const Problem<T>& q) { return CHUNK * q.width * (2 + 3 * 2 + 2 + 4 * (q.depth + 1)); }
+    static index_t size(const Problem<T>& q) { return CHUNK * q.width * (12 + 4 * q.depth); }
     Memory(const Problem<T>& q, Scratch<T>& s) : layer_size(CHUNK * 2 * q.width) {
         bonds = s.take(CHUNK * q.width), gradient = s.take(CHUNK * q.width);
         angles = s.take(layer_size), pull = s.take(layer_size), other = s.take(layer_size);
         for (int net = 0; net < 2; ++net) {
-            weights[net] = s.take(CHUNK * q.width);
-            hidden[net] = s.take((q.depth + 1) * layer_size);
+            weights[net] = s.take(CHUNK * q.width), products[net] = s.take(CHUNK * q.width);
+            hidden[net] = s.take(q.depth * layer_size);
         }
     }
 };
 
-// silu(value) times sigmoid(gate)
-template <typename T>
-INLINE Vec<T> opened(const T* row, index_t n, index_t width) {
-    const Vec<T> value = at(row + n);
-    return value * logistic<T>(value) * logistic<T>(at(row + width + n));
+// silu(value) times sigmoid(gate). With `keep` the slopes by both take their places.
+template <typename T, bool keep>
+INLINE Vec<T> opened(T* row, index_t n, index_t width) {
+    const Vec<T> value = at(row + n), s = logistic<T>(value), open = logistic<T>(at(row + width + n));
+    const Vec<T> product = value * s * open;
+    if (keep) at(row + n) = open * silu_slope<T>(value, s), at(row + width + n) = product * (1 - open);
+    return product;
 }
 
-// Bonds after the angles' network; its last layer stays in `angles`.
-template <typename T>
+// Bonds after the angles' network; its last layer, or with `keep` the slopes, stay in `angles`.
+template <typename T, bool keep>
 void bend(const Problem<T>& q, const Memory<T>& m, index_t begin, index_t rows) {
     const index_t c = q.width;
     layer<T>(rows, q.sums, 2 * c, q.found + begin * q.sums, q.angles(), q.zeros, m.angles, q.sums, 2 * c);
     for (index_t r = 0; r < rows; ++r)
         for (index_t n = 0; n < c; n += Lanes<T>::count)
             at(m.bonds + r * c + n) =
-                read(q.bonds + (begin + r) * c + n) + opened(m.angles + 2 * r * c, n, c);
+                read(q.bonds + (begin + r) * c + n) + opened<T, keep>(m.angles + 2 * r * c, n, c);
 }
 
 // A network's last layer from `m.bonds`, and the weights of its rows. With `keep`, hidden layers are replaced by the
@@ -84,8 +86,7 @@ T* gated(const Problem<T>& q, const Memory<T>& m, index_t net, index_t begin, in
         for (index_t n = 0; n < 2 * c; n += Lanes<T>::count)
             at(x + 2 * r * c + n) = read(center + n) + read(neighbor + n);
     }
-    const Product<T> first(c, 2 * c, 1, m.bonds, q.own(net), q.zeros, x, c, 2 * c);
-    for (index_t column = 0; column < 2 * c; column += PANEL<T>) tiles<T>(first, 0, rows, column);
+    layer<T>(rows, c, 2 * c, m.bonds, q.own(net), q.zeros, x, c, 2 * c, 1);
     for (index_t l = 0; l + 1 < q.depth; ++l) {
         T *next = m.hidden[net] + (l + 1) * m.layer_size, *active = keep ? m.other : x;
         for (index_t n = 0; n < size; n += Lanes<T>::count) {
@@ -113,26 +114,16 @@ INLINE Vec<T> weight(const Problem<T>& q, index_t net, const T* place) {
 template <typename T>
 void values(const Problem<T>& q, const Memory<T>& m, index_t begin, index_t rows, T* made, T* messages) {
     const index_t c = q.width;
-    bend(q, m, begin, rows);
+    bend<T, false>(q, m, begin, rows);
     for (index_t net = 0; net < 2; ++net) {
-        const T* x = gated<T, false>(q, m, net, begin, rows);
+        T* x = gated<T, false>(q, m, net, begin, rows);
         for (index_t r = 0; r < rows; ++r)
             for (index_t n = 0; n < c; n += Lanes<T>::count) {
-                const Vec<T> v = opened(x + 2 * r * c, n, c) * weight(q, net, m.weights[net] + r * c + n);
+                const Vec<T> v = opened<T, false>(x + 2 * r * c, n, c) * weight(q, net, m.weights[net] + r * c + n);
                 if (net) at(messages + r * c + n) = v;
                 else *(wide<T>*)(made + (begin + r) * c + n) = at(m.bonds + r * c + n) += v;
             }
     }
-}
-
-// Gradients of values and gates from that of their product.
-template <typename T>
-INLINE Vec<T> pull_gate(const Vec<T>& given, const T* row, index_t n, index_t width, T* made) {
-    const Vec<T> value = at(row + n), s = logistic<T>(value), open = logistic<T>(at(row + width + n));
-    const Vec<T> active = value * s, along = given * open;
-    at(made + n) = along * silu_slope<T>(value, s);
-    at(made + width + n) = along * active * (1 - open);
-    return active * open;
 }
 
 // From the gradient of a network's weighted output (rows `step` apart) to that of its first layer, `made`, of the
@@ -155,7 +146,9 @@ void pull_network(const Problem<T>& q, const Memory<T>& m, index_t net, index_t 
                 const Vec<T> s = logistic<T>(bare);
                 w = bare * s, slope *= silu_slope<T>(bare, s);
             }
-            along += g * slope * pull_gate<T>(g * w, last + 2 * r * c, n, c, d + 2 * r * c);
+            along += g * slope * at(m.products[net] + r * c + n);
+            at(d + 2 * r * c + n) = g * w * at(last + 2 * r * c + n);
+            at(d + (2 * r + 1) * c + n) = g * w * at(last + (2 * r + 1) * c + n);
         }
         distances[begin + r] += sum<T>(along);
     }
@@ -167,8 +160,7 @@ void pull_network(const Problem<T>& q, const Memory<T>& m, index_t net, index_t 
         for (index_t n = 0; n < 2 * rows * c; n += Lanes<T>::count) at(next + n) *= at(slopes + n);
         d = next;
     }
-    const Product<T> back(2 * c, c, 1, d, q.own_back(net), q.zeros, m.gradient, 2 * c, c);
-    for (index_t column = 0; column < c; column += PANEL<T>) tiles<T>(back, 0, rows, column);
+    layer<T>(rows, 2 * c, c, d, q.own_back(net), q.zeros, m.gradient, 2 * c, c, 1);
     for (index_t r = 0; r < rows; ++r)
         for (index_t n = 0; n < 2 * c; n += Lanes<T>::count) at(made + r * made_step + n) = at(d + 2 * r * c + n);
 }
@@ -183,12 +175,15 @@ void pull_values(const Problem<T>& q, const Memory<T>& m, index_t begin, index_t
                  const T* given_atoms, const Gradients<T>& to, T* firsts) {
     const index_t c = q.width;
     const T* given[CHUNK];
-    bend(q, m, begin, rows);
-    const T* x = gated<T, true>(q, m, 0, begin, rows);
-    for (index_t r = 0; r < rows; ++r)
-        for (index_t n = 0; n < c; n += Lanes<T>::count)
-            at(m.bonds + r * c + n) += opened(x + 2 * r * c, n, c) * at(m.weights[0] + r * c + n);
-    gated<T, true>(q, m, 1, begin, rows);
+    bend<T, true>(q, m, begin, rows);
+    for (index_t net = 0; net < 2; ++net) {
+        T* x = gated<T, true>(q, m, net, begin, rows);
+        for (index_t r = 0; r < rows; ++r)
+            for (index_t n = 0; n < c; n += Lanes<T>::count) {
+                const Vec<T> v = at(m.products[net] + r * c + n) = opened<T, true>(x + 2 * r * c, n, c);
+                if (!net) at(m.bonds + r * c + n) += v * at(m.weights[0] + r * c + n);
+            }
+    }
     for (index_t r = 0; r < rows; ++r) {
         to.r[begin + r] = 0;
         given[r] = given_atoms + q.targets[begin + r] * c;
@@ -202,10 +197,10 @@ void pull_values(const Problem<T>& q, const Memory<T>& m, index_t begin, index_t
     for (index_t r = 0; r < rows; ++r)
         for (index_t n = 0; n < c; n += Lanes<T>::count) {
             const Vec<T> g = at(m.gradient + r * c + n);
-            pull_gate<T>(g, m.angles + 2 * r * c, n, c, m.pull + 2 * r * c);
+            at(m.angles + 2 * r * c + n) *= g, at(m.angles + (2 * r + 1) * c + n) *= g;
             *(wide<T>*)(to.bonds + (begin + r) * c + n) = g;
         }
-    layer<T>(rows, 2 * c, q.sums, m.pull, q.angles_back(), q.zeros, to.found + begin * q.sums, 2 * c, q.sums);
+    layer<T>(rows, 2 * c, q.sums, m.angles, q.angles_back(), q.zeros, to.found + begin * q.sums, 2 * c, q.sums);
 }
 
 // Adds rows, `step` long, to rows of `made` by index, those columns that a thread owns.

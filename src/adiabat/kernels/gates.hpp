@@ -17,10 +17,12 @@ INLINE void store(T* p, index_t left, const Vec<T>& v) {
     else
         for (index_t l = 0; l < left; ++l) p[l] = v[l];
 }
+// 1/(1 + e^-x). The argument's size is limited as a whole number, which is faster; a NaN becomes 0 or 1.
 template <typename T>
 INLINE Vec<T> logistic(const Vec<T>& x) {
-    const Vec<T> e = exponential<T>(x < 0 ? x : -x), one = spread<T>(1);
-    return (x < 0 ? e : one) / (one + e);
+    const Ints<T> largest = (Ints<T>)spread<T>(-Lanes<T>::lowest), bits = (Ints<T>)x;
+    const Ints<T> sign = bits & (Ints<T>{} + 1) << (8 * sizeof(T) - 1), size = bits ^ sign;
+    return 1 / (1 + exponential_within<T>(-(Vec<T>)((size < largest ? size : largest) | sign)));
 }
 // Slope of x sigmoid(x).
 template <typename T>
@@ -47,10 +49,11 @@ struct Scratch {
     }
 };
 
-// One layer of a block of rows, or the way back.
+// One layer of a block of rows, or the way back; C = A B + bias, or with `add` C += A B. Not inlined: addresses in tiles
+// would have to give way to what surrounds them.
 template <typename T>
-inline void layer(index_t rows, index_t inner, index_t columns, const T* a, const T* b, const T* bias, T* c,
-                  index_t a_step, index_t c_step) {
-    const Product<T> product(inner, columns, 0, a, b, bias, c, a_step, c_step);
+__attribute__((noinline)) void layer(index_t rows, index_t inner, index_t columns, const T* a, const T* b,
+                                     const T* bias, T* c, index_t a_step, index_t c_step, index_t add = 0) {
+    const Product<T> product(inner, columns, add, a, b, bias, c, a_step, c_step);
     for (index_t column = 0; column < columns; column += PANEL<T>) tiles<T>(product, 0, rows, column);
 }

@@ -65,12 +65,11 @@ struct Factorials {
 };
 constexpr Factorials factorials;
 
-// e^x for x up to a few; 0 (nearly) far below.
+// e^x where it is a normal number.
 template <typename T>
-INLINE Vec<T> exponential(Vec<T> x) {
+INLINE Vec<T> exponential_within(const Vec<T>& x) {
     using L = Lanes<T>;
-    const Vec<T> bottom = spread<T>(L::lowest), magic = spread<T>(L::magic);
-    x = x < bottom ? bottom : x;
+    const Vec<T> magic = spread<T>(L::magic);
     const Vec<T> shifted = x * (T)1.4426950408889634 + magic, n = shifted - magic;
     const Vec<T> r = (x - n * (T)L::high) - n * (T)L::low;
     Vec<T> value = spread<T>(factorials.inverse[L::exp_terms - 1]);
@@ -78,6 +77,12 @@ INLINE Vec<T> exponential(Vec<T> x) {
     for (int k = L::exp_terms - 2; k >= 0; --k) value = value * r + (T)factorials.inverse[k];
     const Ints<T> scale = ((Ints<T>)shifted + L::bias) << L::mantissa;
     return value * (Vec<T>)scale;
+}
+// e^x for x up to a few; 0 (nearly) far below.
+template <typename T>
+INLINE Vec<T> exponential(const Vec<T>& x) {
+    const Vec<T> bottom = spread<T>(Lanes<T>::lowest);
+    return exponential_within<T>(x < bottom ? bottom : x);
 }
 
 // ln x for positive, not denormal x: x = 2^e m with m between 1/sqrt 2 and sqrt 2, and ln m = 2 artanh((m-1)/(m+1)).
