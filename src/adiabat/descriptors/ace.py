@@ -32,9 +32,13 @@ from adiabat.descriptors.base import Descriptor, DescriptorConfig, element_index
 from adiabat.elements import symbol
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
+from adiabat.kernels.build import available
+from adiabat.kernels.cluster_products import NAME, ClusterEnergies, ClusterFeatures, ClusterSums
+from adiabat.kernels.pairs import PairIndex
 from adiabat.nn.generalized_couplings import generalized_coupling, in_real_harmonics, independent, monomials
-from adiabat.nn.pair_radial import Bond, PairRadial
-from adiabat.nn.product_terms import ProductTerms
+from adiabat.nn.pair_radial import KINDS, Bond, PairRadial
+from adiabat.nn.product_terms import ProductList, ProductTerms, derivatives_of
+from adiabat.nn.spherical_bessel import smooth_combinations
 from adiabat.nn.spherical_harmonics import SphericalHarmonics
 from adiabat.settings import Settings
 
@@ -163,6 +167,7 @@ class ACE(Descriptor):
         self.register_buffer("degree", torch.tensor(degree), persistent=False)
         self.register_buffer("element", element_index(self.elements), persistent=False)
         self._register_functions(names)
+        self._kernel: ClusterFeatures | None = None
 
     def _register_functions(self, names: Sequence[str]) -> None:
         """Distinct functions, and `choice [elements, size]`: which of them is which feature; the last is zero."""
@@ -202,6 +207,70 @@ class ACE(Descriptor):
             first = begin + (place * self.n_max + n - 1) * width + l**2
             channels.append(range(first, first + 2 * l + 1))
         return monomials(in_real_harmonics(f.coupling()), channels)
+
+    def _cluster_sums(self, products: ProductList) -> ClusterSums:
+        radial, table = self.radial, self.coefficients.detach().double().cpu().numpy()
+        kinds, count = len(self.elements), radial.count
+        bonds = np.zeros((kinds * kinds, 8))
+        for k, (row, bond) in enumerate(zip(bonds, radial.bonds, strict=True)):
+            own = table[k // kinds, k % kinds]
+            delta = np.eye(max(self.n_max, count))[: self.n_max, None, :count]
+            plain = bool((np.abs(own - delta)[:, :, : bond.count] == 0).all())
+            inner = bond.inner or (0.0, 0.0)
+            row[:] = (KINDS.index(bond.basis), bond.decay, bond.cutoff, bond.width, *inner, bond.count, plain)
+        mixing = smooth_combinations(count, 1.0)
+        return ClusterSums(bonds, mixing, table, products.first, products.second)
+
+    def energies(self, weights: Tensor, embeddings: np.ndarray) -> ClusterEnergies:
+        """Energies of atoms in C++.
+
+        Args:
+            weights: of the features in each density `[elements, densities, size]`.
+            embeddings: factor, power and kind of each density, see ClusterEnergies.
+        """
+        rows = weights.detach().double().cpu().numpy()
+        place = self.terms.products.place
+        terms: list[dict[int, np.ndarray]] = []
+        for own, choice in zip(rows, self.choice.tolist(), strict=True):
+            found: dict[int, np.ndarray] = {}
+            for column, feature in enumerate(choice):
+                if feature < self.terms.count:
+                    for monomial, value in self.terms.features[feature].items():
+                        node = place[monomial]
+                        found[node] = found.get(node, 0.0) + value * own[:, column]
+            terms.append(found)
+        return ClusterEnergies(self._cluster_sums(self.terms.products), terms, embeddings)
+
+    def feature_kernel(self) -> ClusterFeatures:
+        """Features and slopes in C++, in which the products of all factors but one are values too."""
+        if self._kernel is None:
+            features = self.terms.features
+            derivatives = [derivatives_of(feature) for feature in features]
+            wanted = [m for feature in features for m in feature]
+            wanted += [m for own in derivatives for row in own.values() for m in row if m]
+            products = ProductList.of(wanted, self.channels)
+            place = {(): -1, **products.place}
+            terms = [[(place[m], c) for m, c in feature.items()] for feature in features]
+            slopes = [
+                {channel: [(place[m], c) for m, c in row.items()] for channel, row in own.items()}
+                for own in derivatives
+            ]
+            sums = self._cluster_sums(products)
+            self._kernel = ClusterFeatures(sums, terms, slopes, self.choice.cpu().numpy())
+        elif self.trained:
+            table = self.coefficients.detach().double().cpu().numpy()
+            self._kernel = self._kernel.with_coefficients(table)
+        return self._kernel
+
+    def jacobian(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        if graph.pairs.device.type != "cpu" or available(NAME) is not None:
+            return super().jacobian(graph)
+        with torch.no_grad():
+            return self.feature_kernel()(*self.given(graph))
+
+    def given(self, graph: Graph) -> tuple[Tensor, Tensor, PairIndex]:
+        """What kernels take of a graph."""
+        return graph.vectors(), self.element[graph.system.numbers], PairIndex.of_graph(graph)
 
     def from_vectors(self, vectors: Tensor, graph: Graph) -> Tensor:
         values = self.terms(self.sums(vectors, graph))

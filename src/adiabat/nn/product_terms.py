@@ -95,7 +95,7 @@ class ProductTerms(ConstantModule):
 
     def __init__(self, features: Sequence[Mapping[Monomial, float]], channels: int):
         super().__init__()
-        self.count = len(features)
+        self.count, self.features = len(features), tuple(features)
         self.products = ProductList.of([m for feature in features for m in feature], channels)
         terms = [(self.products.place[m], k, c) for k, feature in enumerate(features) for m, c in feature.items()]
         table = np.array(terms, dtype=np.float64).reshape(-1, 3)
@@ -112,3 +112,15 @@ class ProductTerms(ConstantModule):
             values = torch.cat((values, one * two), dim=1)
         terms = values.index_select(1, self.node) * self.coefficient
         return terms.new_zeros((terms.shape[0], self.count)).index_add(1, self.feature, terms)
+
+
+def derivatives_of(feature: Mapping[Monomial, float]) -> dict[int, dict[Monomial, float]]:
+    """By channel, the derivative of a sum of products by it: products of the other factors and coefficients."""
+    found: dict[int, dict[Monomial, float]] = {}
+    for monomial, value in feature.items():
+        for channel in dict.fromkeys(monomial):
+            place = monomial.index(channel)
+            rest = monomial[:place] + monomial[place + 1 :]
+            row = found.setdefault(channel, {})
+            row[rest] = row.get(rest, 0.0) + value * monomial.count(channel)
+    return found

@@ -69,7 +69,7 @@ class SmoothBesselBasis(ConstantModule):
         super().__init__()
         self.cutoff = cutoff
         self.register_constant("frequencies", np.arange(1, count + 2) * np.pi / cutoff)
-        self.register_constant("mixing", _smooth_combinations(count, cutoff))
+        self.register_constant("mixing", smooth_combinations(count, cutoff))
 
     def forward(self, distances: Tensor) -> Tensor:
         """`[...]` Å to `[..., count]`."""
@@ -96,7 +96,7 @@ def _of_degree(l: int, x: Tensor, sine: Tensor, cosine: Tensor) -> Tensor:
     return value
 
 
-def _smooth_combinations(count: int, cutoff: float) -> np.ndarray:
+def smooth_combinations(count: int, cutoff: float) -> np.ndarray:
     """Which combinations of sin(k π r/r_c)/r, k = 1..count + 1, are the basis `[count + 1, count]`."""
     m = np.arange(count, dtype=np.float64)
     size = (-1.0) ** m * np.sqrt(2.0) * np.pi / cutoff**1.5 * (m + 1) * (m + 2) / np.hypot(m + 1, m + 2)
