@@ -24,6 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -98,6 +99,7 @@ class Coupling:
     weight: np.ndarray
 
     @classmethod
+    @cache
     def of(cls, twojmax: int) -> Coupling:
         """All components with j2 ≤ j1 ≤ j ≤ 2J."""
         labels = component_labels(twojmax)
