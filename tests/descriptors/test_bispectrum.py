@@ -16,8 +16,8 @@ from adiabat.pretrained.kit import Kit
 from adiabat.testing.parity import parity
 
 OPTIONS = {
-    "one density": {"twojmax": 6},
-    "by element": {"twojmax": 5, "by_element": True, "normalized": True},
+    "one density": {"twojmax": 4},
+    "by element": {"twojmax": 3, "by_element": True, "normalized": True},
     "all themselves": {"twojmax": 3, "by_element": True, "self_in_all": True, "subtract": True},
     "inner switch": {"twojmax": 3, "inner": {"Cu": (2.4, 0.5)}, "rmin0": 0.3},
     "no switch": {"twojmax": 2, "switch": False},
