@@ -49,8 +49,8 @@ struct Scratch {
     }
 };
 
-// One layer of a block of rows, or the way back; C = A B + bias, or with `add` C += A B. Not inlined: addresses in tiles
-// would have to give way to what surrounds them.
+// One layer of a block of rows, or the way back; C = A B + bias, or with `add` C += A B. Not inlined: addresses in
+// tiles would have to give way to what surrounds them.
 template <typename T>
 __attribute__((noinline)) void layer(index_t rows, index_t inner, index_t columns, const T* a, const T* b,
                                      const T* bias, T* c, index_t a_step, index_t c_step, index_t add = 0) {
