@@ -5,6 +5,7 @@ from speed.program import Program
 
 import adiabat
 from adiabat.descriptors.acsf import ACSF
+from adiabat.descriptors.soap import SOAPConfig
 from adiabat.descriptors.symmetry_functions import SymmetryFunction
 from adiabat.elements import number
 from adiabat.geometry import Graph, System
@@ -37,8 +38,12 @@ class Adiabat(Program):
         return "kernels"
 
     def describer(self, atoms, slopes):
-        cutoff = self.options["cutoff"]
-        descriptor = ACSF(functions(set(atoms.symbols), self.options), [number(s) for s in set(atoms.symbols)])
+        elements = [number(s) for s in set(atoms.symbols)]
+        if "convention" in self.options:
+            descriptor = SOAPConfig.parse(self.options).build(elements)
+        else:
+            descriptor = ACSF(functions(set(atoms.symbols), self.options), elements)
+        cutoff = descriptor.cutoff
 
         def values():
             graph = Graph.build(System.from_ase(atoms), cutoff)

@@ -39,7 +39,7 @@ def arguments():
         nargs="+",
         default=[],
         metavar="NAME=INTERPRETER",
-        help="mace=..., schnetpack=..., dscribe=..., torchani=..., sevenn=..., matgl=..., chgnet=...",
+        help="mace=..., schnetpack=..., dscribe=..., featomic=..., torchani=..., sevenn=..., matgl=..., chgnet=...",
     )
     parser.add_argument("--add", action="store_true", help="keep what FILE has of other works, methods or threads")
     parser.add_argument("--page", action="store_true", help="also rewrite docs/speed.md and its plot from the result")

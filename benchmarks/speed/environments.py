@@ -12,6 +12,7 @@ PACKAGES = {
     "mace-torch": "mace-torch==0.3.16",
     "schnetpack": "schnetpack==2.0.4",
     "dscribe": "dscribe==2.1.2",
+    "featomic": "featomic==0.6.7",
     "torchani": "torchani==2.9.0",
     "sevenn": "sevenn==0.13.0",
     "matgl": "matgl==4.1.2",

@@ -88,6 +88,7 @@ _ACSF = {
     "radial": [[0.005, 0.0], [0.02, 0.0], [0.3, 0.0], [1.0, 1.5], [1.0, 3.0], [1.0, 4.0]],
     "angular": [[eta, zeta, sign] for eta in (0.01, 0.1) for zeta in (1, 4) for sign in (-1, 1)],
 }
+_SOAP = {"cutoff": CUTOFF, "n_max": 8, "l_max": 6, "sigma": 0.5}
 METHODS = {
     "schnet": _schnetpack("schnet", n_interactions=6),
     "painn": _schnetpack(
@@ -103,4 +104,14 @@ METHODS = {
     # the program's forces in single precision are 2e-4 off its own in double precision
     "chgnet": Method("chgnet", "chgnet", "speed.peer_chgnet", {"checkpoint": "0.3.0"}, tolerance=1e-3),
     "acsf": Method("acsf", "dscribe", "speed.peer_dscribe", _ACSF, "ours_descriptor"),
+    "soap-dscribe": Method(
+        "soap", "dscribe", "speed.peer_dscribe", {**_SOAP, "convention": "dscribe"}, "ours_descriptor"
+    ),
+    "soap-featomic": Method(
+        "soap",
+        "featomic",
+        "speed.peer_featomic",
+        {**_SOAP, "convention": "featomic", "width": 0.5},
+        "ours_descriptor",
+    ),
 }

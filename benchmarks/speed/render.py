@@ -21,9 +21,10 @@ TEXTS = {
     "memory": "Highest resident memory beyond that of the loaded model, MB, and of the whole process.",
     "first_call": "Wall time of the first energy and forces of a loaded model in a new process, ms, with empty"
     " caches and with those that an earlier process left; compilation is part of it.",
-    "descriptor": "Values of all atoms, neighbor lists included, ms: 6 radial and 8 angular functions for every"
-    " combination of elements, double precision.",
-    "descriptor_slopes": "The same with the gradients by all positions; dscribe has them by finite differences only.",
+    "descriptor": "Values of all atoms, neighbor lists included, ms: 6 radial and 8 angular symmetry functions"
+    " for every combination of elements, or SOAP with 8 radial functions and degrees up to 6, in double precision.",
+    "descriptor_slopes": "The same with the gradients by all positions. dscribe takes them by finite differences, but"
+    " for SOAP without periodicity.",
     "scaling": "adiabat alone on silicon; the ratio is to the cost per atom of the smallest structure.",
 }
 INTRODUCTION = """# Speed
