@@ -10,6 +10,7 @@ from adiabat.geometry import Graph, System
 from adiabat.potential import Referenced
 from adiabat.pretrained.importers.ace import read_ace, write_ace
 from adiabat.pretrained.kit import Kit
+from adiabat.pretrained.originals import import_original
 from adiabat.testing.parity import parity
 
 KITS = ("8el-chebexpcos-linear", "8el-sbessel-fs2", "8el-simplified-core", "fitsnap-InP", "fitsnap-Ta")
@@ -87,6 +88,15 @@ def test_damaged_files(old, new, message, tmp_path):
     (tmp_path / "a.yaml").write_text(BASIS.replace(old, new, 1))
     with pytest.raises(CheckpointError, match=message):
         read_ace(tmp_path / "a.yaml")
+
+
+def test_originals_are_recognized(tmp_path):
+    (tmp_path / "a.yaml").write_text(BASIS)
+    (model,) = import_original(tmp_path / "a.yaml").potentials.values()
+    assert isinstance(model, ACE)
+    written = write_ace(model, tmp_path / "b.yace")
+    (again,) = import_original(written).potentials.values()
+    assert again.elements == (73,)
 
 
 def test_missing_and_foreign(tmp_path):
