@@ -22,6 +22,7 @@ from adiabat.pretrained.originals.source import Options, Source
 # programs in the order in which they are asked; each is a module here
 _PROGRAMS: tuple[str, ...] = (
     "mace",
+    "ace",
     "schnetpack",
     "sgdml",
     "n2p2",
