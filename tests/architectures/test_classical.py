@@ -27,11 +27,13 @@ from adiabat.architectures.classical.zbl import ZBL, ZBLConfig
 from adiabat.checkpoint import load, save
 from adiabat.data.info import DataInfo
 from adiabat.elements import number
-from adiabat.errors import ConfigError
+from adiabat.errors import CheckpointError, ConfigError
 from adiabat.evaluate import evaluate
 from adiabat.geometry import Graph, System
 from adiabat.nn.setfl import read_setfl, write_setfl
 from adiabat.nn.triplet_entries import read_entries, write_entries
+from adiabat.pretrained.originals import import_original
+from adiabat.pretrained.originals.source import Options
 from adiabat.testing.battery import run_battery
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "classical"
@@ -188,6 +190,18 @@ def test_entries_are_written_and_read(tmp_path):
         assert len(entries) == 8
         write_entries(entries, tmp_path / "written")
         assert read_entries(tmp_path / "written", kind) == entries
+
+
+def test_files_are_imported(tmp_path):
+    for name, elements in (("eam-fs", (28, 29)), ("tersoff-sic", (6, 14)), ("sw-mixed", (14, 32))):
+        model = _model(name, tmp_path)
+        found = import_original(tmp_path / CASES[name][2][0]).potentials[""]
+        assert (type(found), found.config, found.elements) == (type(model), model.config, elements)
+    silicon = import_original(tmp_path / "SiC.tersoff", options=Options(elements=(14,))).potentials[""]
+    assert silicon.elements == (14,)
+    (tmp_path / "bad.sw").write_text("Si Si Si 1 2 3")
+    with pytest.raises(CheckpointError, match="three symbols"):
+        import_original(tmp_path / "bad.sw")
 
 
 def test_mixing_of_elements():

@@ -42,8 +42,8 @@ class Recipe(Settings):
     sets: dict[str, SetConfig] = Field(min_length=1)
     """Data sets by name."""
     models: dict[str, dict[str, Any]] = {}
-    """Runs by name: `model`, and `fit` and `dtype` where the defaults do not serve. Under `sets`, changes of single
-    options for single sets, such as {Cu: {model.cutoff: 4.8}}."""
+    """Runs by name: `model`, and `fit`, `baseline` and `dtype` where the defaults do not serve. Under `sets`, changes
+    of single options for single sets, such as {Cu: {model.cutoff: 4.8}}."""
     published: dict[str, dict[str, Published]] = {}
     """Set name to name and file of published potentials, evaluated on the same test frames."""
     valid: float = Field(default=0.1, gt=0.0, lt=1.0)
@@ -60,10 +60,10 @@ class Recipe(Settings):
         if not self.models and not self.published:
             raise ValueError("models and published are both empty: name at least one method to compare")
         for name, run in self.models.items():
-            unknown = set(run) - {"model", "fit", "dtype", "sets"}
+            unknown = set(run) - {"model", "fit", "baseline", "dtype", "sets"}
             if "model" not in run or unknown:
                 what = f"has {', '.join(sorted(unknown))}" if unknown else "lacks model"
-                raise ValueError(f"models.{name} {what}: it takes model, fit, dtype and sets")
+                raise ValueError(f"models.{name} {what}: it takes model, fit, baseline, dtype and sets")
             strange = set(run.get("sets", {})) - set(self.sets)
             if strange:
                 raise ValueError(f"models.{name}.sets names {', '.join(sorted(strange))}, which is not in sets")

@@ -143,7 +143,8 @@ class Tersoff(AtomicPotential):
         cosine = (vectors.index_select(0, first) * vectors.index_select(0, second)).sum(dim=1) / (near * far)
         apart = lambda3 * (near - far)
         exponent = torch.where(m == 3.0, apart**3, apart).clamp(-LARGEST, LARGEST)
-        angular = gamma * (1.0 + (c / d) ** 2 - c**2 / (d**2 + (h - cosine) ** 2))
+        off = (h - cosine) ** 2  # c/d is thousands, so that the difference of the formula would lose digits
+        angular = gamma * (1.0 + (c / d) ** 2 * off / (d**2 + off))
         return _cutoff(far, middle, width) * angular * torch.exp(exponent)
 
 

@@ -21,6 +21,7 @@ _MODULES = {
     "nep": "nep",
     "qnep": "nep",
     "snap": "snap",
+    "classical": "classical",
     "ace": "ace",
     "snap-bispectrum": "snap_bispectrum",
     "tensornet": "torchmdnet",

@@ -40,6 +40,7 @@ _PROGRAMS: tuple[str, ...] = (
     "mlip",
     "quip",
     "pace",
+    "classical",
 )
 
 
