@@ -54,9 +54,15 @@ def test_parity(kit, shared):
 
 def test_battery(shared):
     model = loosened(MTP(MTPConfig(level=6, cutoff=4.0, inner=0.8), [1, 6, 8]), 0.01)
-    report = run_battery(model, kits=[shared / "golden" / "mtp-8el-l10"], skip=("NVE", "RT"))
+    report = run_battery(model, kits=[shared / "golden" / "mtp-8el-l10"], skip=("NVE", "RT", "FIT"))
     assert report.passed, report.text()
     assert report["REF"].passed
+
+
+def test_battery_fits():
+    model = MTP(MTPConfig(level=6, cutoff=4.0, inner=0.8, basis=6), [8])
+    report = run_battery(model, skip=("INV", "FD", "CUT", "EXT", "PBC", "BATCH", "REF", "NVE", "RT"))
+    assert report["FIT"].passed, report.text()
 
 
 @needs_kernel

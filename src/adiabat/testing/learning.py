@@ -22,6 +22,7 @@ from adiabat.fit.gradient import GradientConfig, GradientFitter
 from adiabat.fit.kernel import KernelConfig, KernelFitter
 from adiabat.fit.losses import LossConfig, Term
 from adiabat.fit.optimizers import OptimizerConfig
+from adiabat.fit.projection import ProjectionConfig, ProjectionFitter
 from adiabat.geometry import Graph, System
 from adiabat.potential import Potential, Referenced
 from adiabat.pretrained.kit import Kit
@@ -31,6 +32,7 @@ from adiabat.testing.teacher import labeled
 
 CAPTURED = 1e-10  # relative, or eV and eV/Å where below 1
 FIT_ENERGY, FIT_FORCES = 1e-3, 1e-2  # eV/atom, eV/Å
+STEPS = 12  # of the projection fitter
 FIT_OPTIONS = GradientConfig(
     epochs=20,
     batch_size=20,
@@ -62,6 +64,11 @@ def check_fit(
     data = labeled(system)
     if potential.fitter == "kernel":
         return _check_kernel_fit(potential, data, name)
+    if potential.fitter == "projection":
+        loss = LossConfig(energy=Term(weight=100.0), forces=Term(weight=1.0))
+        config = ProjectionConfig(loss=loss, steps=STEPS)
+        result = ProjectionFitter(_fresh(potential, data), data, data, config).fit()
+        return judge("FIT", _fit_measures(result.best, name), [f"{result.epochs} steps"])
     if potential.fitter != "gradient":
         return not_run("FIT", f"no check for potentials of the {potential.fitter} fitter yet")
     model = _fresh(potential, data)
