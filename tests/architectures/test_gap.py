@@ -66,7 +66,7 @@ def test_terms_of_several_elements_are_written(tmp_path):
     terms = [
         {"kind": "distance_2b", "cutoff": 3.0, "points": 4},
         {"kind": "coordination", "cutoff": 3.0, "points": 3},
-        {"kind": "soap", "soap": {"cutoff": 3.0, "n_max": 2, "l_max": 2, "species": [1, 8]}, "points": 4},
+        {"kind": "soap", "soap": {"cutoff": 3.0, "n_max": 2, "l_max": 2}, "points": 4},
     ]
     model = GAP(GAPConfig.parse({"terms": terms}), ELEMENTS)
     graph = several_graphs()[0]

@@ -7,7 +7,7 @@ Training structures that a file may hold behind them are not read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -281,7 +281,7 @@ def _coordinates(term: KernelTerm, weights: np.ndarray, label: str) -> Iterator[
     )
     if not soap:
         yield f"      <theta> {' '.join(repr(float(t)) for t in term.theta)} </theta>"
-    yield f"      <descriptor>{_words(config)}</descriptor>"
+    yield f"      <descriptor>{_words(config, term.elements)}</descriptor>"
     order = range(1, 1 + (1 if soap else points.shape[1]))
     yield f'      <permutation i="1">{" ".join(map(str, order))}</permutation>'
     for index, (row, cutoff, weight) in enumerate(zip(points, cutoffs, weights, strict=True), start=1):
@@ -299,10 +299,10 @@ def _coordinates(term: KernelTerm, weights: np.ndarray, label: str) -> Iterator[
     yield "    </gpCoordinates>"
 
 
-def _words(config: KernelTermConfig) -> str:
+def _words(config: KernelTermConfig, elements: Sequence[int]) -> str:
     """The options of a term in QUIP's words."""
     if isinstance(config, SOAPTermConfig):
-        return _soap_words(config)
+        return _soap_words(config, elements)
     assert isinstance(config, Distance2BConfig | Angle3BConfig | CoordinationConfig)
     words = [config.kind, f"cutoff={config.cutoff!r}"]
     if isinstance(config, CoordinationConfig):
@@ -323,7 +323,7 @@ def _center(config: CoordinationConfig | SOAPTermConfig) -> int:
     return 0 if config.anywhere else number(config.center)
 
 
-def _soap_words(config: SOAPTermConfig) -> str:
+def _soap_words(config: SOAPTermConfig, elements: Sequence[int]) -> str:
     soap = config.soap
     if soap.convention != "quip":
         raise CapabilityError(f"QUIP's XML holds its own SOAP, not that of {soap.convention}.")
@@ -341,9 +341,7 @@ def _soap_words(config: SOAPTermConfig) -> str:
         if weighting.form != "pow" or weighting.c != 1.0 + weighting.d:
             raise CapabilityError("QUIP's SOAP has a weighting of form pow with c = 1 + d only.")
         words.append(f"cutoff_dexp={weighting.m:g} cutoff_scale={weighting.r0!r} cutoff_rate={weighting.d!r}")
-    species = [number(s) for s in soap.species]
+    species = [number(s) for s in soap.species] or list(elements)
     if soap.compression == "off":
-        if not species:
-            raise CapabilityError("a SOAP written for QUIP needs its species: give descriptor.species.")
         words.append(f"n_species={len(species)} species_Z={{{' '.join(map(str, species))}}}")
     return " ".join([*words, "covariance_type=dot_product"])
