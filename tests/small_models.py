@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from adiabat.architectures.classical.lennard_jones import LennardJones, LennardJonesConfig
 from adiabat.architectures.equivariant.mace import MACE, MACEConfig
 from adiabat.architectures.equivariant.nequip import NequIP, NequIPConfig
 from adiabat.architectures.equivariant.painn import PaiNN, PaiNNConfig
@@ -100,6 +101,7 @@ MODELS = {
     "mtp": lambda: loosened(MTP(MTPConfig(cutoff=3.0, level=8, basis=4, inner=0.5), ELEMENTS), 0.02),
     "nep": lambda: NEP(NEPConfig(cutoff=3.0, angular_cutoff=2.5, basis=4, l_max=2, hidden=4), ELEMENTS),
     "deep_potential": lambda: DeepPotential(DeepPotentialConfig.parse(SMALL_DEEP_POTENTIAL), ELEMENTS),
+    "lennard_jones": lambda: LennardJones(LennardJonesConfig(sigma=1.2, cutoff=3.0, ending="linear"), ELEMENTS),
     "schnet": lambda: SchNet(SchNetConfig(cutoff=3.0, channels=8, layers=1, basis=5), ELEMENTS),
     "m3gnet": lambda: M3GNet(M3GNetConfig(**SMALL_M3GNET), ELEMENTS),
     "chgnet": lambda: CHGNet(CHGNetConfig(**SMALL_CHGNET, bond_cutoff=2.5), ELEMENTS),
