@@ -8,7 +8,9 @@ from adiabat.architectures.invariant.m3gnet import M3GNet, M3GNetConfig
 from adiabat.errors import CheckpointError, ConfigError
 from adiabat.evaluate import evaluate
 from adiabat.geometry import Graph, System
+from adiabat.kernels.build import available
 from adiabat.nn.gated_mlp import GatedMLP
+from adiabat.pretrained.importers import importer
 from adiabat.pretrained.importers.matgl import read_m3gnet
 from adiabat.pretrained.importers.mattersim import read_m3gnet as read_mattersim
 from adiabat.pretrained.kit import Kit
@@ -36,6 +38,19 @@ def test_parity(shared, name):
     assert report.worst < (3e-7 if name.startswith("mattersim") else 1e-9)
     assert {d.quantity for d in report.deviations} == {"energy", "forces", "atomic_energies", "stress", "virial"}
     assert all(d.cases == (5 if d.quantity in ("stress", "virial") else 10) for d in report.deviations)
+
+
+@pytest.mark.parametrize("name", [KITS[0], KITS[2]])
+def test_published_models_frozen(shared, name):
+    if available() is not None:
+        pytest.skip(available())
+    (model,) = importer(kit := Kit(shared / "golden" / name))(kit).potentials.values()
+    hydrogen, oxygen = model.elements[0], model.elements[min(7, len(model.elements) - 1)]
+    water = System.from_arrays(WATER.positions.numpy(), [oxygen, hydrogen, hydrogen])
+    graph = Graph.build(water, model.cutoff)
+    exact, found = evaluate(model, graph), evaluate(model.frozen(), graph)
+    torch.testing.assert_close(found.energy, exact.energy, rtol=0, atol=1e-6)
+    torch.testing.assert_close(found.forces, exact.forces, rtol=0, atol=1e-5 * float(exact.forces.abs().max()))
 
 
 def test_defaults_are_the_published_model(shared):
