@@ -84,6 +84,13 @@ def test_every_function_is_there():
     ]  # fmt: skip
 
 
+def test_functions_that_a_pair_does_not_have_are_left_out():
+    options = {"n_max": (3, 2), "l_max": (0, 0), "bond": {"count": 3}, "bonds": {"H-O": {"count": 1}}}
+    descriptor = ACEDescriptorConfig.parse(options).build([1, 8])
+    assert descriptor.sizes == (4 + 6, 6 + 10)
+    assert ACEDescriptorConfig.parse(options | {"train_radial": True}).build([1, 8]).sizes == (4 + 10, 6 + 10)
+
+
 def test_products_are_made_once():
     wanted = [(0, 0), (0, 1), (0, 0, 1), (0, 0, 1, 1), (0, 1, 1)]
     made = ProductList.of(wanted, 2)

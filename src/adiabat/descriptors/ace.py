@@ -115,7 +115,14 @@ class ACEDescriptorConfig(DescriptorConfig):
         if len(self.n_max) != len(self.l_max) or not self.n_max or self.l_max[0] != 0:
             raise ConfigError(f"n_max {self.n_max} and l_max {self.l_max} need as many numbers each, l_max first 0.")
         made = [f for rank in range(1, len(self.n_max) + 1) for f in self._of_rank(rank, elements)]
-        return tuple(f.model_copy(update={"center": center}) for center in elements for f in made)
+        named = (f.model_copy(update={"center": center}) for center in elements for f in made)
+        return tuple(f for f in named if not self.vanishes(f))
+
+    def vanishes(self, f: ClusterFunction) -> bool:
+        """Whether a factor is a radial function that its pair of elements does not have."""
+        mixed = self.train_radial and f.rank > 1
+        counts = [self.bond_of(f.center, near).count for near in f.neighbors]
+        return not mixed and any(n > count for n, count in zip(f.n, counts, strict=True))
 
     def _of_rank(self, rank: int, elements: Sequence[str]) -> list[ClusterFunction]:
         n_max, l_max = self.n_max[rank - 1], self.l_max[rank - 1]

@@ -193,7 +193,10 @@ def write_ace(potential: Potential, file: str | Path) -> Path:
         lines.append(f"  {place}:")
         own = [f for f in model.descriptor.functions if f.center == name]
         densities = embeddings[place].densities
-        lines += [f"    - {{{row}}}" for row in _function_lines(own, weights[place, :densities].T, names, place)]
+        bonds = model.descriptor.radial.bonds[place * len(names) : (place + 1) * len(names)]
+        counts = {near: bond.count for near, bond in zip(names, bonds, strict=True)}
+        rows = _function_lines(own, weights[place, :densities].T, names, place, counts)
+        lines += [f"    - {{{row}}}" for row in rows]
     target = Path(file).with_suffix(".yace")
     write_text(target, "\n".join(lines) + "\n")
     return target
@@ -210,7 +213,11 @@ def _bond_line(bond: Bond, table: Tensor, scale: float) -> str:
 
 
 def _function_lines(
-    functions: Sequence[ClusterFunction], weights: np.ndarray, names: Sequence[str], center: int
+    functions: Sequence[ClusterFunction],
+    weights: np.ndarray,
+    names: Sequence[str],
+    center: int,
+    counts: Mapping[str, int],
 ) -> list[str]:
     """A line for each product of sums, with all its couplings added up; `weights [size, densities]`."""
     together: dict[tuple[Any, ...], np.ndarray] = {}
@@ -219,6 +226,8 @@ def _function_lines(
         together[key] = together.get(key, 0.0) + f.coupling()[..., None] * own
     lines = []
     for neighbors, n, l in sorted(together, key=lambda key: len(key[1])):
+        if len(n) == 1 and n[0] > counts[neighbors[0]]:  # zero, and beyond what programs keep for the pair
+            continue
         values = together[neighbors, n, l]
         # m and −m have products with the same real part: one of the two is written, with both coefficients
         rows: dict[tuple[int, ...], np.ndarray] = {}
