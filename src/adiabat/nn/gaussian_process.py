@@ -31,7 +31,8 @@ class KernelOptions(Settings):
     """A kernel of two environments of one element."""
 
     form: Form = "dot_product"
-    """dot_product: (x·y / |x||y|)^ζ; polynomial: (1 + x·y / size)^ζ; rbf, matern32, matern52, laplacian: of |x − y|."""
+    """dot_product: (x·y / |x||y|)^ζ; polynomial: (1 + x·y / size)^ζ; rbf, matern32, matern52 and laplacian: functions
+    of |x − y|."""
     zeta: float = Field(default=4.0, ge=1.0)
     """Power of dot_product and polynomial."""
     length: float = Field(default=1.0, gt=0.0)
