@@ -71,6 +71,17 @@ def test_starts_from_a_linear_model():
         other.start_from(_ace(elements=(29,)))
 
 
+def test_adapting_changes_the_coordinates_only():
+    model, systems = _ace(embedding=FINNIS_SINCLAIR), _crystals(3)
+    graph = Graph.build(System.batch(systems), 4.0)
+    before, weights = model(graph).energy, model.weights
+    model.adapt([graph])
+    assert isinstance(model.head, DensityHead)
+    assert not torch.equal(model.head.scale, torch.ones_like(model.head.scale))
+    torch.testing.assert_close(model(graph).energy, before)
+    torch.testing.assert_close(model.weights, weights)
+
+
 def test_powers_at_zero():
     density = torch.tensor([-0.3, -1e-7, 0.0, 1e-12, 2e-6, 0.4], dtype=torch.float64, requires_grad=True)
     for function in (sharp_power, shifted_power):

@@ -7,7 +7,7 @@ files for it.
 | paper | here | shape, unit |
 |---|---|---|
 | B_i | `descriptor(graph)` | [atoms, size], 1 |
-| c^(p) | `head.weights` | [elements, 1 + size] or [elements, densities, size] |
+| c^(p) | `weights` | [elements, densities, size] |
 | ρ_i^(p) = c^(p) · B_i (2021, eq. 4) | `DensityHead.densities` | [atoms, densities], eV^(1/m) |
 | F(ρ) = Σ_p a_p \\|ρ^(p)\\|^m_p (2021, eq. 3) | `embedded` | [atoms], eV |
 | core repulsion | `fixed` | [atoms], eV |
@@ -119,6 +119,7 @@ class DensityHead(Head, ConstantModule):
     factor: Tensor
     power: Tensor
     shifted: Tensor
+    scale: Tensor
 
     def __init__(self, embeddings: Sequence[Embedding], size: int):
         super().__init__()
@@ -128,6 +129,7 @@ class DensityHead(Head, ConstantModule):
             row[: embedding.densities] = np.reshape(embedding.parameters, (-1, 2))
         self.weights = nn.Parameter(0.01 * torch.randn((len(embeddings), most, size)))
         self.constants = nn.Parameter(torch.zeros(len(embeddings)))
+        self.register_buffer("scale", torch.ones((len(embeddings), size)))
         self.register_constant("factor", rows[:, :, 0])
         self.register_constant("power", rows[:, :, 1])
         kinds = [float(e.kind == "FinnisSinclairShiftedScaled") for e in embeddings]
@@ -135,7 +137,18 @@ class DensityHead(Head, ConstantModule):
 
     def densities(self, values: Tensor, element: Tensor) -> Tensor:
         """ρ `[atoms, densities]`."""
-        return (self.weights.index_select(0, element) * values[:, None, :]).sum(dim=2)
+        scaled = values * self.scale.index_select(0, element)
+        return (self.weights.index_select(0, element) * scaled[:, None, :]).sum(dim=2)
+
+    def adapt(self, values: Tensor, element: Tensor) -> None:
+        """Features are divided by their size in training environments, so that gradients suit all; F stays."""
+        with torch.no_grad():
+            for place, scale in enumerate(self.scale):
+                own = values[element == place].to(scale)
+                size = own.square().mean(dim=0).sqrt() if own.shape[0] else torch.ones_like(scale)
+                new = torch.where(size > 1e-12, 1.0 / size.clamp(min=1e-12), torch.ones_like(size))
+                self.weights[place] *= scale / new
+                scale.copy_(new)
 
     def embedded(self, densities: Tensor, element: Tensor) -> Tensor:
         """F(ρ) `[atoms]`, eV."""
@@ -210,7 +223,9 @@ class ACE(DescribedPotential):
     @property
     def weights(self) -> Tensor:
         """c `[elements, densities, size]`."""
-        return self.head.weights[:, None, 1:] if isinstance(self.head, LinearHead) else self.head.weights
+        if isinstance(self.head, LinearHead):
+            return self.head.weights[:, None, 1:]
+        return self.head.weights * self.head.scale[:, None]
 
     def set_weights(self, constants: Tensor, weights: Tensor) -> None:
         """Takes over constants `[elements]`, eV, and c `[elements, densities, size]`."""
@@ -218,7 +233,7 @@ class ACE(DescribedPotential):
             if isinstance(self.head, LinearHead):
                 self.head.weights.copy_(torch.cat((constants[:, None], weights[:, 0]), dim=1))
             else:
-                self.head.weights.copy_(weights)
+                self.head.weights.copy_(weights / self.head.scale[:, None])
                 self.head.constants.copy_(constants)
 
     def start_from(self, linear: ACE) -> None:
