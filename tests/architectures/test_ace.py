@@ -71,6 +71,19 @@ def test_starts_from_a_linear_model():
         other.start_from(_ace(elements=(29,)))
 
 
+def test_first_density_in_closed_form():
+    model = _ace(embedding=FINNIS_SINCLAIR)
+    graph = Graph.build(System.batch(_crystals(2)), 4.0)
+    linear = model.first_density()
+    linear.set_weights(model.constants.detach(), model.weights.detach()[:, :1])
+    torch.testing.assert_close(linear(graph).energy, model(graph).energy)
+    before = model.weights.detach()
+    model.start_from(linear)
+    torch.testing.assert_close(model.weights, before)
+    with pytest.raises(ConfigError, match="factor 1"):
+        _ace(embedding={"parameters": (1.0, 0.5)}).first_density()
+
+
 def test_adapting_changes_the_coordinates_only():
     model, systems = _ace(embedding=FINNIS_SINCLAIR), _crystals(3)
     graph = Graph.build(System.batch(systems), 4.0)

@@ -20,6 +20,7 @@ is unless atoms nearly coincide.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -235,6 +236,26 @@ class ACE(DescribedPotential):
             else:
                 self.head.weights.copy_(weights / self.head.scale[:, None])
                 self.head.constants.copy_(constants)
+
+    def first_density(self) -> ACE:
+        """A linear model above all that the other densities give, for the linear fitter; `start_from` takes it back.
+
+        With the other densities at zero a linear solution would be a saddle point that gradients cannot leave.
+        Raises ConfigError if the first density is not linear, a = m = 1.
+        """
+        embeddings = self.config.embeddings_of(self.elements)
+        if any(e.parameters[:2] != (1.0, 1.0) for e in embeddings):
+            raise ConfigError("only a first density with factor 1 and power 1 can be fitted in closed form.")
+        config = self.config.model_copy(update={"embedding": Embedding(), "embeddings": {}})
+        linear = ACE(config, self.elements).to(dtype=self.dtype)
+        rest = copy.deepcopy(self)
+        weights = rest.weights.detach().clone()
+        weights[:, 0] = 0
+        rest.set_weights(torch.zeros_like(rest.constants), weights)
+        with torch.no_grad():
+            linear.descriptor.coefficients.copy_(self.descriptor.coefficients)
+        linear.fixed = rest.requires_grad_(False)
+        return linear
 
     def start_from(self, linear: ACE) -> None:
         """Takes over a linear model as the first density; the others begin as they are, of size 0.01.
