@@ -36,6 +36,7 @@ _MODULES = {
     **dict.fromkeys(("quippy", "dscribe-soap", "featomic-soap", "featomic-spherical"), "soap"),
     "mattersim": "mattersim",
     "spookynet": "spookynet",
+    "qml-fchl19": "qmllib",
     "mtp": "mtp",
     **dict.fromkeys(("dp-se-e2", "dp-se-e3", "dp-hybrid", "dp-fparam", "dp-se-atten"), "deepmd"),
 }
