@@ -7,7 +7,7 @@
 #include <limits>
 #include <utility>
 
-#include "lanes.hpp"
+#include "by_element.hpp"
 
 template <typename T>
 struct Problem {
@@ -21,44 +21,18 @@ struct Problem {
     index_t size() const { return kinds * radials + kinds * (kinds + 1) / 2 * functions(); }
 };
 
-// Neighbors of one center within a radius, sorted by element, each element's filled up to whole vectors with ones out
-// of reach.
+// Neighbors of one center within a radius, with their cutoff function.
 template <typename T>
-struct Near {
-    static constexpr int lanes = Lanes<T>::count;
+struct Near : ByElement<T> {
     const Problem<T>& q;
     Cutoff<T> cutoff;
-    T *x, *y, *z, *r, *inverse, *f, *slope;  // slope: f'
-    std::vector<index_t> pair, first, last;
+    T *f, *slope;  // slope: f'
 
-    Near(const Problem<T>& q, const double* radii) : q(q), cutoff(1, radii), first(q.kinds + 1), last(q.kinds) {}
+    Near(const Problem<T>& q, const double* radii) : ByElement<T>(q.kinds), q(q), cutoff(1, radii) {}
 
     void gather(index_t i) {
-        std::fill(last.begin(), last.end(), 0);
-        const T limit = cutoff.radius * cutoff.radius;
-        auto square = [&](index_t p) {
-            const T* v = q.vectors + 3 * p;
-            return v[0] * v[0] + v[1] * v[1] + v[2] * v[2];
-        };
-        for (index_t p = q.begins[i]; p < q.begins[i + 1]; ++p)
-            if (square(p) < limit) ++last[q.kind[q.neighbors[p]]];
-        first[0] = 0;
-        for (index_t a = 0; a < q.kinds; ++a) {
-            first[a + 1] = first[a] + (last[a] + lanes - 1) / lanes * lanes;
-            for (index_t k = first[a] + last[a]; k < first[a + 1]; ++k) x[k] = y[k] = z[k] = 0, r[k] = 1e6;
-            last[a] = first[a];
-        }
-        for (index_t p = q.begins[i]; p < q.begins[i + 1]; ++p) {
-            const T s = square(p);
-            if (!(s < limit)) continue;
-            const index_t k = last[q.kind[q.neighbors[p]]]++;
-            const T* v = q.vectors + 3 * p;
-            x[k] = v[0], y[k] = v[1], z[k] = v[2], r[k] = std::sqrt(s), pair[k] = p;
-        }
-        for (index_t k = 0; k < first[q.kinds]; k += lanes) {
-            at(inverse + k) = 1 / at(r + k);
-            cutoff(at(r + k), at(f + k), at(slope + k));
-        }
+        this->sort(q, i, cutoff.radius);
+        for (index_t k = 0; k < this->first[q.kinds]; k += this->lanes) cutoff(at(this->r + k), at(f + k), at(slope + k));
     }
 };
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from adiabat.kernels.build import call, library, same_type
-from adiabat.kernels.operation import Kernel
-from adiabat.kernels.pairs import PairIndex
+from adiabat.kernels.rows import RowKernel
 
 NAME = "environment_vectors"
 
 
-class EnvironmentVectors(Kernel):
+class EnvironmentVectors(RowKernel):
     """Rows of radial and angular functions, differentiable once in the pair vectors.
 
     Columns are radial ones by element of the neighbor, then angular ones by unordered pair of elements. Angular ones
@@ -34,8 +32,6 @@ class EnvironmentVectors(Kernel):
 
     Raises CapabilityError if this machine has no compiler for it.
     """
-
-    differentiable: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -57,27 +53,7 @@ class EnvironmentVectors(Kernel):
         angular = len(ranges) * len(zetas) * len(turns)
         self.size = kinds * len(radial) + kinds * (kinds + 1) // 2 * angular
 
-    def __call__(self, vectors: Tensor, kinds: Tensor, pairs: PairIndex) -> Tensor:
-        """Rows `[atoms, size]`.
-
-        Args:
-            vectors: from center to neighbor `[pairs, 3]`, Å.
-            kinds: each atom's element, a place `[atoms]`; one that is not there makes all rows NaN.
-            pairs: from `PairIndex.of`.
-        """
-        (made,) = self.apply(vectors, kinds, pairs.neighbors, pairs.begins)
-        return made
-
-    def outputs(self, *inputs: Tensor) -> list[Tensor]:
-        return [inputs[0].new_empty((inputs[1].shape[0], self.size))]
-
-    def run(self, inputs: Sequence[Tensor], made: Sequence[Tensor]) -> None:
-        self._call("forward", inputs, *made)
-
-    def pull(self, inputs: Sequence[Tensor], gradients: Sequence[Tensor], made: Sequence[Tensor]) -> None:
-        self._call("backward", inputs, *gradients, *made)
-
-    def _call(self, function: str, inputs: Sequence[Tensor], *rest: Tensor) -> None:
+    def call(self, function: str, inputs: Sequence[Tensor], *rest: Tensor) -> None:
         vectors, kinds, neighbors, begins = inputs
         call(
             NAME, function, same_type(vectors, *rest), len(kinds), self.kinds, begins, neighbors, kinds, vectors,

@@ -6,7 +6,7 @@
 #include <limits>
 #include <utility>
 
-#include "lanes.hpp"
+#include "by_element.hpp"
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
@@ -95,7 +95,9 @@ enum Mode { VALUES, PULL, JACOBIAN };
 
 // What one thread needs to evaluate one center after the other.
 template <typename T, Mode MODE>
-struct Center {
+struct Center : ByElement<T> {
+    using ByElement<T>::x, ByElement<T>::y, ByElement<T>::z, ByElement<T>::r, ByElement<T>::inverse;
+    using ByElement<T>::pair, ByElement<T>::first, ByElement<T>::last;
     static constexpr int lanes = Lanes<T>::count, CHUNK = 32 * lanes, ROOM = CHUNK + lanes;
     static constexpr int STREAMS = MODE == VALUES ? 5 : 10;
     using vec = Vec<T>;
@@ -108,9 +110,8 @@ struct Center {
     index_t width, sets;             // width: places for neighbors; sets: gradients side by side
     std::vector<char> memory;
     std::vector<Cutoff<T>> cutoffs;
-    std::vector<index_t> pair, first, last;
     std::vector<Record> records;
-    T *x, *y, *z, *r, *inverse, *f, *slope;  // of neighbors; slope: f'/r
+    T *f, *slope;                            // of neighbors; slope: f'/r
     T *gradient;                             // [sets][4][width]: along the neighbor, and x, y, z
     T *stream[STREAMS], *out;                // of packed triplets; out: [sets][3][ROOM]
     vec *power, *total;
@@ -118,7 +119,7 @@ struct Center {
     T largest = 0;
     index_t n = 0;  // packed triplets
 
-    explicit Center(const Problem<T>& q) : q(q), first(q.kinds + 1), last(q.kinds) {
+    explicit Center(const Problem<T>& q) : ByElement<T>(q.kinds), q(q) {
         index_t most = 0;
         for (index_t i = 0; i < q.atoms; ++i) most = std::max(most, q.begins[i + 1] - q.begins[i]);
         width = (most / lanes + q.kinds + 1) * lanes;
@@ -142,30 +143,8 @@ struct Center {
         }
     }
 
-    // Neighbors sorted by element, each element's filled up to whole vectors with ones out of reach.
     void gather(index_t i) {
-        std::fill(last.begin(), last.end(), 0);
-        const T limit = largest * largest;
-        auto square = [&](index_t p) {
-            const T* v = q.vectors + 3 * p;
-            return v[0] * v[0] + v[1] * v[1] + v[2] * v[2];
-        };
-        for (index_t p = q.begins[i]; p < q.begins[i + 1]; ++p)
-            if (square(p) < limit) ++last[q.kind[q.neighbors[p]]];
-        first[0] = 0;
-        for (index_t a = 0; a < q.kinds; ++a) {
-            first[a + 1] = first[a] + (last[a] + lanes - 1) / lanes * lanes;
-            for (index_t k = first[a] + last[a]; k < first[a + 1]; ++k) x[k] = y[k] = z[k] = 0, r[k] = 1e6;
-            last[a] = first[a];
-        }
-        for (index_t p = q.begins[i]; p < q.begins[i + 1]; ++p) {
-            const T s = square(p);
-            if (!(s < limit)) continue;
-            const index_t k = last[q.kind[q.neighbors[p]]]++;
-            const T* v = q.vectors + 3 * p;
-            x[k] = v[0], y[k] = v[1], z[k] = v[2], r[k] = std::sqrt(s), pair[k] = p;
-        }
-        for (index_t k = 0; k < first[q.kinds]; k += lanes) at(inverse + k) = 1 / at(r + k);
+        this->sort(q, i, largest);
         for (index_t c = 0; c < q.classes; ++c)
             for (index_t k = 0; k < first[q.kinds]; k += lanes) {
                 cutoffs[c](at(r + k), at(f + c * width + k), at(slope + c * width + k));

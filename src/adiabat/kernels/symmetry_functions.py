@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from adiabat.kernels.build import call, library, same_type
-from adiabat.kernels.operation import Kernel
 from adiabat.kernels.pairs import PairIndex
+from adiabat.kernels.rows import RowKernel
 
 NAME = "symmetry_functions"
 ONE, COSINE = 0, {1: 1, -1: 2}  # the first powers: 1, (1 + cos θ)/2 and (1 − cos θ)/2
@@ -46,7 +46,7 @@ class AngularFunction(NamedTuple):
     feature: int
 
 
-class SymmetryFunctions(Kernel):
+class SymmetryFunctions(RowKernel):
     """Rows of symmetry functions for a graph, differentiable once in the pair vectors.
 
     Functions that differ in ζ and sign alone share exponentials and cutoff functions.
@@ -60,8 +60,6 @@ class SymmetryFunctions(Kernel):
 
     Raises CapabilityError if this machine has no compiler for it.
     """
-
-    differentiable: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -95,34 +93,14 @@ class SymmetryFunctions(Kernel):
         """A kernel for this floating-point type."""
         return self.scaled(self._shift.to(dtype), self._factor.to(dtype))
 
-    def __call__(self, vectors: Tensor, kinds: Tensor, pairs: PairIndex) -> Tensor:
-        """Features `[atoms, size]`.
-
-        Args:
-            vectors: from center to neighbor `[pairs, 3]`, Å.
-            kinds: each atom's element, a place `[atoms]`; one that is not there makes all features NaN.
-            pairs: from `PairIndex.of`.
-        """
-        (made,) = self.apply(vectors, kinds, pairs.neighbors, pairs.begins)
-        return made
-
     def jacobian(self, vectors: Tensor, kinds: Tensor, pairs: PairIndex) -> Tensor:
         """Slopes of the center's features by each pair vector `[pairs, size, 3]`, without gradient history."""
         vectors = vectors.detach().contiguous()
         made = vectors.new_empty((len(vectors), self.size, 3))
-        self._call("jacobian", (vectors, kinds.contiguous(), pairs.neighbors.contiguous(), pairs.begins), made)
+        self.call("jacobian", (vectors, kinds.contiguous(), pairs.neighbors.contiguous(), pairs.begins), made)
         return made
 
-    def outputs(self, *inputs: Tensor) -> list[Tensor]:
-        return [inputs[0].new_empty((inputs[1].shape[0], self.size))]
-
-    def run(self, inputs: Sequence[Tensor], made: Sequence[Tensor]) -> None:
-        self._call("forward", inputs, *made)
-
-    def pull(self, inputs: Sequence[Tensor], gradients: Sequence[Tensor], made: Sequence[Tensor]) -> None:
-        self._call("backward", inputs, *gradients, *made)
-
-    def _call(self, function: str, inputs: Sequence[Tensor], *rest: Tensor) -> None:
+    def call(self, function: str, inputs: Sequence[Tensor], *rest: Tensor) -> None:
         vectors, kinds, neighbors, begins = inputs
         call(
             NAME, function, same_type(vectors, self._shift, *rest), len(kinds), self.kinds, self.size, begins,
