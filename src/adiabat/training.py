@@ -30,9 +30,15 @@ from adiabat.fit.projection import ProjectionFitter
 from adiabat.fit.result import FitResult
 from adiabat.geometry import Graph
 from adiabat.metrics import Evaluation, evaluate_dataset
-from adiabat.potential import ArchitectureConfig, Potential, Referenced, Sum
+from adiabat.potential import Potential, Referenced, Sum
 
 MODEL, CONFIG = "model.adiabat", "config.yaml"
+# fitters that keep nothing between runs, and why
+_WITHOUT_STATE: dict[str, tuple[Any, str]] = {
+    "kernel": (KernelFitter, "a kernel fit is one solve and has nothing"),
+    "linear": (LinearFitter, "a linear fit is one solve and has nothing"),
+    "projection": (ProjectionFitter, "a projection fit keeps no state"),
+}
 _ADAPT_FRAMES = 500  # frames that data-dependent constants are taken from: enough for averages, bounded in memory
 
 
@@ -103,7 +109,7 @@ def train(
     folder, group = Path(run.output), world()
     check_folder(folder, run, resume, overwrite)
     group.wait()
-    prepared = prepare(run.data, method(run.model.method).potential_class.physical, run.baseline)
+    prepared = prepare(run)
     if group.leader:
         write_text(folder / CONFIG, to_yaml(run))
         for line in prepared.remarks if show else ():
@@ -143,11 +149,12 @@ def check_folder(folder: Path, run: BaseModel, resume: bool, overwrite: bool) ->
             )
 
 
-def prepare(config: DataConfig, physical: bool = False, baseline: ArchitectureConfig | None = None) -> Prepared:
-    """Reads and splits the data and finds reference energies and scale, which is 1 for a `physical` model.
+def prepare(run: RunConfig) -> Prepared:
+    """Reads and splits the data and finds reference energies and scale.
 
     With a baseline they are those of what it leaves of the labels.
     """
+    config, baseline = run.data, run.baseline
     sources = read_parts(config)
     parts, isolated, remarks, reports = sources.parts, sources.isolated, sources.remarks, sources.reports
     train, base = parts["train"], None
@@ -162,7 +169,7 @@ def prepare(config: DataConfig, physical: bool = False, baseline: ArchitectureCo
         reference_energies=references.energies,
         reference_source=references.source,
         shift=_shift(train, references) if config.shift == "auto" else config.shift,
-        scale=_scale(config, train, references, physical),
+        scale=_scale(run, train, references),
         level_of_theory=config.level_of_theory,
         source=str(config.file or config.train),
         keys={label: key for report in reports for label, key in report.keys.items()},
@@ -258,10 +265,13 @@ def _check_elements(parts: Mapping[str, Dataset], info: DataInfo) -> None:
             raise DataError(f"the {name} part has elements {sorted(unknown)} that no training frame has: split anew.")
 
 
-def _scale(config: DataConfig, train: Dataset, references: References, physical: bool) -> float:
-    if config.scale != "auto":
-        return config.scale
-    return 1.0 if physical else scale(train, references.energies)
+def _scale(run: RunConfig, train: Dataset, references: References) -> float:
+    """The model's energy unit: 1 where it has physical terms, or weights in eV as published ones are."""
+    if run.data.scale != "auto":
+        return run.data.scale
+    page = method(run.model.method).potential_class
+    in_ev = page.physical or page.fitter_for(run.model) in ("linear", "projection")
+    return 1.0 if in_ev else scale(train, references.energies)
 
 
 def initialize(run: RunConfig, prepared: Prepared) -> Potential:
@@ -273,8 +283,7 @@ def initialize(run: RunConfig, prepared: Prepared) -> Potential:
         return model.to(torch.device(run.device), torch.float64)
     linear = model.fitter in ("linear", "projection")
     if linear:
-        # solved in closed form, so that nothing is gained by single precision; weights in eV, as published ones are
-        prepared.info = prepared.info.model_copy(update={"scale": 1.0})
+        # solved in closed form, so that nothing is gained by single precision
         model = model.to(torch.float64)
     info = prepared.info
     reference = {z: energy + info.shift for z, energy in info.reference_energies.items()}
@@ -291,18 +300,11 @@ def _fit(
     run: RunConfig, potential: Potential, prepared: Prepared, folder: Path, resume: bool, show: bool
 ) -> FitResult:
     train, valid = prepared.left("train"), prepared.left("valid")
-    if potential.fitter == "kernel":
+    if potential.fitter in _WITHOUT_STATE:
+        fitter, reason = _WITHOUT_STATE[potential.fitter]
         if resume:
-            raise ConfigError("a kernel fit is one solve and has nothing to resume: start it anew with overwrite.")
-        return KernelFitter(potential, train, valid, run.fit, show=show).fit()  # type: ignore[arg-type]
-    if potential.fitter == "linear":
-        if resume:
-            raise ConfigError("a linear fit is one solve and has nothing to resume: start it anew with overwrite.")
-        return LinearFitter(potential, train, valid, run.fit, show=show).fit()  # type: ignore[arg-type]
-    if potential.fitter == "projection":
-        if resume:
-            raise ConfigError("a projection fit keeps no state to resume: start it anew with overwrite.")
-        return ProjectionFitter(potential, train, valid, run.fit, show=show).fit()  # type: ignore[arg-type]
+            raise ConfigError(f"{reason} to resume: start it anew with overwrite.")
+        return fitter(potential, train, valid, run.fit, show=show).fit()
     identity = ",".join(prepared.info.hashes[name] for name in ("train", "valid"))
     options: dict[str, Any] = {"seed": run.seed, "folder": folder, "show": show, "identity": identity}
     return GradientFitter(potential, train, valid, run.fit, **options).fit(resume)  # type: ignore[arg-type]

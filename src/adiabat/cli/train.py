@@ -54,12 +54,11 @@ def validate_command(
     overrides: Overrides = None,
 ) -> None:
     """Check a configuration and its data without training."""
-    from adiabat.architectures import method
     from adiabat.config import load_config, to_yaml
     from adiabat.training import initialize, prepare
 
     run = load_config(config, overrides or ())
-    prepared = prepare(run.data, method(run.model.method).potential_class.physical, run.baseline)
+    prepared = prepare(run)
     potential = initialize(run, prepared)
     for line in prepared.remarks:
         typer.echo(line)
