@@ -63,7 +63,7 @@ class DensityExpansion(nn.Module):
 
     Args:
         elements: atomic numbers.
-        table: f_nl(r).
+        table: f_nl(r), one for all channels or one for each.
         n_max, l_max: sizes.
         channel: `[elements]`, the channel that an element's atoms are part of.
         share: `[elements]`, their weight in it.
@@ -71,6 +71,7 @@ class DensityExpansion(nn.Module):
         cutoff, width: of f_c, Å.
         weighting: w(r), or None for 1.
         total: whether the sum of all channels stands behind them as one more.
+        origin: `[channels, n_max]`, coefficients of a central atom of weight 1; None: f_n0(0) Y_00.
     """
 
     element: Tensor
@@ -94,16 +95,20 @@ class DensityExpansion(nn.Module):
         width: float,
         weighting: Weighting | None = None,
         total: bool = False,
+        origin: Tensor | None = None,
     ):
         super().__init__()
         self.n_max, self.l_max = n_max, l_max
         self.cutoff, self.width, self.weighting, self.total = cutoff, width, weighting, total
-        self.stop, self.error = table.stop, table.error
+        self.stop, self.error, self.tables = table.stop, table.error, table.tables
         self._frozen = False
         self._kernels: dict[torch.dtype, DensityCoefficients] = {}
         self.harmonics = SphericalHarmonics(l_max, "integral")
         degrees = torch.cat([torch.full((2 * l + 1,), l) for l in range(l_max + 1)])
-        origin = table(torch.zeros(1, dtype=torch.float64)).reshape(n_max, l_max + 1)[:, 0] * (4.0 * pi) ** -0.5
+        if origin is None:
+            each = torch.arange(table.tables)
+            origin = table(torch.zeros(table.tables, dtype=torch.float64), each) * (4.0 * pi) ** -0.5
+            origin = origin.unflatten(1, (n_max, l_max + 1))[..., 0]
         tensors: Mapping[str, Tensor] = {
             "element": element_index(elements),
             "channel": channel,
@@ -119,7 +124,7 @@ class DensityExpansion(nn.Module):
     @property
     def table(self) -> RadialTable:
         """f_nl(r), channels n·(l_max + 1) + l."""
-        return RadialTable(self.coefficients, self.stop, self.error)
+        return RadialTable(self.coefficients, self.stop, self.error, self.tables)
 
     def weights(self, distances: Tensor) -> Tensor:
         """w(r) f_c(r) `[pairs]`."""
@@ -141,7 +146,8 @@ class DensityExpansion(nn.Module):
 
     def _summed(self, vectors: Tensor, distances: Tensor, weights: Tensor, channel: Tensor, graph: Graph) -> Tensor:
         """The sum over neighbors."""
-        radial = self.table(distances).unflatten(1, (self.n_max, self.l_max + 1)) * weights[:, None, None]
+        which = channel if self.tables > 1 else None
+        radial = self.table(distances, which).unflatten(1, (self.n_max, self.l_max + 1)) * weights[:, None, None]
         radial = radial.index_select(2, self.degree)
         angular = self.harmonics(vectors.roll(-1, dims=1))  # that block's polar axis is y
         atoms, channels = graph.system.numbers.shape[0], self.center.shape[0]
@@ -164,5 +170,6 @@ class DensityExpansion(nn.Module):
         """The sum over neighbors in C++; CapabilityError if this machine has no compiler."""
         if dtype not in self._kernels:
             table, channels = self.coefficients.to(dtype), self.center.shape[0]
-            self._kernels[dtype] = DensityCoefficients(table, self.stop, self.n_max, self.l_max, channels)
+            sizes = (self.n_max, self.l_max, channels, self.tables)
+            self._kernels[dtype] = DensityCoefficients(table, self.stop, *sizes)
         return self._kernels[dtype]

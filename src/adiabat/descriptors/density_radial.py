@@ -14,8 +14,9 @@ doi:10.1103/PhysRevB.87.184115, eq. 30). All bases are a table over r after that
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import gamma, log, pi
 from typing import Literal
 
@@ -41,21 +42,25 @@ class RadialTable:
     """Quintic polynomials in equal intervals, twice continuously differentiable.
 
     Attributes:
-        coefficients: `[intervals, 6, channels]` of powers of u = 0..1.
+        coefficients: `[tables · intervals, 6, channels]` of powers of u = 0..1, table by table.
         stop: Å, upper end; the lower is 0.
         error: largest error of values and slopes found, over the largest of them.
+        tables: how many there are.
     """
 
     coefficients: Tensor
     stop: float
     error: float
+    tables: int = 1
 
-    def __call__(self, distances: Tensor) -> Tensor:
-        """`[n]` Å to `[n, channels]`, differentiable."""
-        intervals = self.coefficients.shape[0]
+    def __call__(self, distances: Tensor, which: Tensor | None = None) -> Tensor:
+        """`[n]` Å to `[n, channels]`, differentiable; `which [n]` names the table of each, the first if left out."""
+        intervals = self.coefficients.shape[0] // self.tables
         t = distances * (intervals / self.stop)
         interval = t.detach().floor().long().clamp(0, intervals - 1)
         u = (t - interval)[:, None]
+        if which is not None:
+            interval = interval + which * intervals
         a, b, c, d, e, f = self.coefficients.to(distances)[interval].unbind(1)
         return a + u * (b + u * (c + u * (d + u * (e + u * f))))
 
@@ -74,13 +79,18 @@ def radial_table(
         stop: Å, where the table ends.
         exponent: of `gaussians`, which end where such a Gaussian at the cutoff is 10^−exponent.
     """
-    degree = 40 + int(DEGREE * stop / sigma)
+    if basis == "gaussians":
+        values = partial(_gaussians, n_max=n_max, l_max=l_max, sigma=sigma, cutoff=cutoff, exponent=exponent)
+    else:
+        values = partial(_integrals, basis=basis, n_max=n_max, l_max=l_max, sigma=sigma, cutoff=cutoff)
+    return tabulated(values, 40 + int(DEGREE * stop / sigma), stop)
+
+
+def tabulated(function: Callable[[Array], Array], degree: int, stop: float) -> RadialTable:
+    """A table of smooth functions `[r]` to `[r, ...]` from 0 to `stop`, by their Chebyshev series of this degree."""
     reduced = chebyshev.chebpts1(degree + 1)
     nodes = 0.5 * stop * (reduced + 1.0)
-    if basis == "gaussians":
-        values = _gaussians(nodes, n_max, l_max, sigma, cutoff, exponent)
-    else:
-        values = _integrals(nodes, basis, n_max, l_max, sigma, cutoff)
+    values = function(nodes)
     series = 2.0 / len(nodes) * chebyshev.chebvander(reduced, degree).T @ values.reshape(len(nodes), -1)
     series[0] *= 0.5
     derivatives = [series] + [chebyshev.chebder(series, k, scl=2.0 / stop) for k in (1, 2)]
@@ -147,13 +157,13 @@ def _integrals(r: Array, basis: Basis, n_max: int, l_max: int, sigma: float, cut
     end = cutoff if basis == "polynomial" else max(r.max(), cutoff) + 10.0 * sigma
     x, weight = np.polynomial.legendre.leggauss(40 + int(POINTS * end / sigma))
     x, weight = 0.5 * end * (x + 1.0), 0.5 * end * weight
-    functions = _basis(x, basis, n_max, l_max, cutoff)
+    functions = radial_functions(x, basis, n_max, l_max, cutoff)
     gauss = np.exp(-0.5 * (x - r[:, None]) ** 2 / sigma**2) * x**2 * weight
     bessel = scaled_bessel(l_max, x * r[:, None] / sigma**2)
     return 4.0 * pi * np.stack([(gauss * bessel[..., l]) @ functions[:, :, l] for l in range(l_max + 1)], axis=-1)
 
 
-def _basis(x: Array, basis: Basis, n_max: int, l_max: int, cutoff: float) -> Array:
+def radial_functions(x: Array, basis: Basis, n_max: int, l_max: int, cutoff: float) -> Array:
     """g_n(x) `[x, n_max, l_max + 1]`."""
     n, found = np.arange(n_max), []
     for l in range(l_max + 1):

@@ -29,17 +29,15 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from adiabat.descriptors.base import Descriptor, DescriptorConfig
+from adiabat.descriptors.base import DescriptorConfig
 from adiabat.descriptors.density_expansion import DensityExpansion, Weighting
 from adiabat.descriptors.density_radial import SMALLEST, Basis, radial_table
+from adiabat.descriptors.density_spectrum import SpectrumDescriptor
 from adiabat.elements import number
 from adiabat.errors import ConfigError
-from adiabat.geometry import Graph
-from adiabat.kernels.build import available
-from adiabat.kernels.density_power import NAME, PowerSlopes, Product
-from adiabat.kernels.pairs import PairIndex
+from adiabat.kernels.density_power import Product
 
 Convention = Literal["quip", "dscribe", "featomic"]
 _BASES: Mapping[Convention, tuple[Basis, ...]] = {
@@ -95,36 +93,7 @@ class SOAPConfig(DescriptorConfig):
         return self.basis or known[0]
 
 
-class PowerSpectrum(nn.Module):
-    """Features from coefficients: chosen products of two radial channels, summed over m.
-
-    Args:
-        terms: in the order of the features.
-        channels: number of elements' channels times radial functions.
-        l_max: highest degree.
-    """
-
-    choice: Tensor
-    factor: Tensor
-
-    def __init__(self, terms: Sequence[Product], channels: int, l_max: int):
-        super().__init__()
-        self.l_max, self.channels = l_max, channels
-        places = [(t.l * channels + t.first) * channels + t.second for t in terms]
-        self.register_buffer("choice", torch.tensor(places), persistent=False)
-        factors = torch.tensor([t.factor for t in terms], dtype=torch.float64)
-        self.register_buffer("factor", factors, persistent=False)
-
-    def forward(self, coefficients: Tensor) -> Tensor:
-        """`[atoms, channels, (l_max + 1)²]` to `[atoms, features]`."""
-        parts = []
-        for l in range(self.l_max + 1):
-            own = coefficients[:, :, l * l : (l + 1) ** 2]
-            parts.append(torch.bmm(own, own.transpose(1, 2)).flatten(1))
-        return torch.cat(parts, dim=1).index_select(1, self.choice) * self.factor.to(coefficients.dtype)
-
-
-class SOAP(Descriptor):
+class SOAP(SpectrumDescriptor):
     """Power spectrum of the neighbor density.
 
     Args:
@@ -140,15 +109,12 @@ class SOAP(Descriptor):
         elements = sorted({int(z) for z in elements})
         smooth = config.convention != "dscribe"
         reach = config.cutoff if smooth else config.cutoff + config.sigma * sqrt(-2.0 * log(SMALLEST))
-        super().__init__(elements, reach)
-        self.config = config
         channel, share, center = _channels(config, elements)
         total = config.compression == "mu1nu1"
         table = radial_table(
             config.functions, config.n_max, config.l_max, config.sigma, config.cutoff, reach, config.exponent
         )
-        width = config.width if smooth else 0.0
-        self.expansion = DensityExpansion(
+        expansion = DensityExpansion(
             elements,
             table,
             config.n_max,
@@ -157,91 +123,14 @@ class SOAP(Descriptor):
             share,
             center,
             config.cutoff,
-            width,
+            config.width if smooth else 0.0,
             config.weighting,
             total,
         )
+        quip = config.convention == "quip"
         terms = _terms(config, len(center) + total)
-        self.spectrum = PowerSpectrum(terms, (len(center) + total) * config.n_max, config.l_max)
-        self._products = tuple(terms)
-        self._slopes: dict[torch.dtype, PowerSlopes] = {}
-        self.constant = config.convention == "quip"
-        self.sizes = (len(terms) + self.constant,) * len(elements)
-
-    def coefficients(self, vectors: Tensor, graph: Graph) -> Tensor:
-        """c_nlm `[atoms, channels · n_max, (l_max + 1)²]`."""
-        return self.expansion.from_vectors(vectors, graph).flatten(1, 2)
-
-    def from_vectors(self, vectors: Tensor, graph: Graph) -> Tensor:
-        return self._finished(self.spectrum(self.coefficients(vectors, graph)))
-
-    def _finished(self, values: Tensor) -> Tensor:
-        if not self.constant:
-            return values
-        if self.config.normalize:  # the tiny number keeps empty environments out of 0/0
-            values = values / (values.square().sum(dim=1, keepdim=True) + 1e-60).sqrt()
-        return torch.cat((values, torch.zeros_like(values[:, :1])), dim=1)
-
-    def freeze(self) -> None:
-        self.expansion.freeze()
-
-    def values(self, graph: Graph) -> Tensor:
-        """What `forward` gives, without gradient history and in C++ where that can be."""
-        with torch.no_grad():
-            slopes = self._kernel(graph)
-            if slopes is None:
-                return self.forward(graph)
-            return self._finished(self.spectrum(self._density(graph, slopes)[0]))
-
-    def jacobian(self, graph: Graph) -> tuple[Tensor, Tensor]:
-        slopes = self._kernel(graph)
-        if slopes is None:
-            return super().jacobian(graph)
-        with torch.enable_grad():
-            distances = graph.vectors().detach().norm(dim=1).requires_grad_()
-            weights = self.expansion.weights(distances)
-            along = torch.zeros_like(distances)
-            if weights.requires_grad:
-                along = torch.autograd.grad(weights.sum(), distances)[0]
-        with torch.no_grad():
-            found, vectors, share, channel, begins = self._density(graph, slopes)
-            raw = self.spectrum(found)
-            values, lengths = self._finished(raw), None
-            if self.constant and self.config.normalize:
-                lengths = 1.0 / (raw.square().sum(dim=1) + 1e-60).sqrt()
-            given = (vectors, weights.detach(), along, channel, share, begins, found, values, lengths)
-            return values, slopes(*given)
-
-    def _kernel(self, graph: Graph) -> PowerSlopes | None:
-        """The kernel for a graph, None if there is none."""
-        dtype = graph.system.positions.dtype
-        if graph.pairs.device.type != "cpu" or available(NAME) is not None:
-            return None
-        if dtype not in self._slopes:
-            kernel, total = self.expansion.kernel(dtype), self.expansion.total
-            self._slopes[dtype] = PowerSlopes(kernel, self._products, total, self.size)
-        return self._slopes[dtype]
-
-    def _density(self, graph: Graph, slopes: PowerSlopes) -> tuple[Tensor, ...]:
-        """Coefficients, and the pairs' vectors, shares, channels and places."""
-        own, vectors = self.expansion, graph.vectors()
-        kinds = own.element[graph.system.numbers]
-        near, begins = kinds[graph.neighbors], PairIndex.of_graph(graph).begins
-        share, channel = own.share.to(vectors)[near], own.channel[near]
-        weights = own.weights(vectors.norm(dim=1)) * share
-        found = own.completed(slopes.density(vectors, weights, channel, begins), kinds)
-        return found.flatten(1, 2), vectors, share, channel, begins
-
-    def averaged(self, graph: Graph, kind: Literal["inner", "outer"] = "inner") -> Tensor:
-        """One row for each system `[systems, size]`.
-
-        inner: the spectrum of the mean coefficients (QUIP's average=T); outer: the mean of the atoms' spectra.
-        """
-        found = self.coefficients(graph.vectors(), graph) if kind == "inner" else self(graph)
-        system = graph.system
-        total = found.new_zeros((system.systems, *found.shape[1:])).index_add(0, system.system, found)
-        mean = total / system.atom_counts.to(found.dtype).reshape(-1, *(1 for _ in found.shape[1:]))
-        return self._finished(self.spectrum(mean)) if kind == "inner" else mean
+        super().__init__(elements, reach, expansion, terms, quip and config.normalize, constant=quip)
+        self.config = config
 
 
 def _channels(config: SOAPConfig, elements: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:

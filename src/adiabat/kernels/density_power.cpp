@@ -6,7 +6,7 @@
 // What is the same for all calls: sizes, the table of f_nl and the factors of the harmonics.
 template <typename T>
 struct Setup {
-    index_t n_max, l_max, channels, intervals;
+    index_t n_max, l_max, channels, tables, intervals;
     double inverse_step;
     const T *table, *norms;
     index_t degrees() const { return l_max + 1; }
@@ -23,13 +23,14 @@ struct Pair {
         : f(s.radial()), slope(s.radial()), y(s.harmonics()), dy(3 * s.harmonics()),
           legendre((s.l_max + 2) * (s.l_max + 3) / 2 + s.l_max + 3) {}
 
-    // f_nl(r) and its slope: quintics in u = 0..1.
-    void radial(const Setup<T>& s) {
+    // f_nl(r) of a channel and its slope: quintics in u = 0..1.
+    void radial(const Setup<T>& s, index_t channel) {
         double t = (double)r * s.inverse_step;
         index_t interval = std::max<index_t>(0, std::min<index_t>((index_t)t, s.intervals - 1));
+        index_t row = s.tables > 1 ? channel * s.intervals + interval : interval;
         T x = (T)(t - (double)interval), scale = (T)s.inverse_step;
         index_t count = s.radial();
-        const T* __restrict a = s.table + interval * 6 * count;
+        const T* __restrict a = s.table + row * 6 * count;
         T *__restrict value = f.data(), *__restrict along = slope.data();
 #pragma omp simd
         for (index_t k = 0; k < count; ++k) {
@@ -89,19 +90,19 @@ struct Pair {
         }
     }
 
-    void measure(const Setup<T>& s, const T* vector, bool slopes) {
+    void measure(const Setup<T>& s, const T* vector, index_t channel, bool slopes) {
         r = std::sqrt(vector[0] * vector[0] + vector[1] * vector[1] + vector[2] * vector[2]);
         for (int d = 0; d < 3; ++d) u[d] = vector[d] / r;
-        radial(s);
+        radial(s, channel);
         angular(s, slopes);
     }
 };
 
 template <typename T>
-void forward(index_t atoms, index_t n_max, index_t l_max, index_t channels, index_t intervals, double inverse_step,
-             const T* table, const T* norms, const index_t* begins, const T* vectors, const T* weights,
+void forward(index_t atoms, index_t n_max, index_t l_max, index_t channels, index_t tables, index_t intervals,
+             double inverse_step, const T* table, const T* norms, const index_t* begins, const T* vectors, const T* weights,
              const index_t* channel, T* out, index_t threads) {
-    Setup<T> s{n_max, l_max, channels, intervals, inverse_step, table, norms};
+    Setup<T> s{n_max, l_max, channels, tables, intervals, inverse_step, table, norms};
     index_t size = s.harmonics(), row = channels * n_max * size;
 #pragma omp parallel num_threads(threads)
     {
@@ -112,7 +113,7 @@ void forward(index_t atoms, index_t n_max, index_t l_max, index_t channels, inde
             std::fill(sums.begin(), sums.end(), T(0));
             for (index_t p = begins[i]; p < begins[i + 1]; ++p) {
                 if (weights[p] == T(0)) continue;
-                pair.measure(s, vectors + 3 * p, false);
+                pair.measure(s, vectors + 3 * p, channel[p], false);
                 T* own = sums.data() + channel[p] * n_max * size;
                 for (index_t l = 0; l <= l_max; ++l) {
                     const T* __restrict f = &pair.f[l * n_max];
@@ -134,10 +135,10 @@ void forward(index_t atoms, index_t n_max, index_t l_max, index_t channels, inde
 }
 
 template <typename T>
-void backward(index_t atoms, index_t n_max, index_t l_max, index_t channels, index_t intervals, double inverse_step,
-              const T* table, const T* norms, const index_t* begins, const T* vectors, const T* weights,
+void backward(index_t atoms, index_t n_max, index_t l_max, index_t channels, index_t tables, index_t intervals,
+              double inverse_step, const T* table, const T* norms, const index_t* begins, const T* vectors, const T* weights,
               const index_t* channel, const T* gradient, T* by_vector, T* by_weight, index_t threads) {
-    Setup<T> s{n_max, l_max, channels, intervals, inverse_step, table, norms};
+    Setup<T> s{n_max, l_max, channels, tables, intervals, inverse_step, table, norms};
     index_t size = s.harmonics(), row = channels * n_max * size, degrees = s.degrees();
 #pragma omp parallel num_threads(threads)
     {
@@ -152,7 +153,7 @@ void backward(index_t atoms, index_t n_max, index_t l_max, index_t channels, ind
                         turned[(a * size + k) * n_max + n] = given[(a * n_max + n) * size + k];
             for (index_t p = begins[i]; p < begins[i + 1]; ++p) {
                 T w = weights[p], along = 0, value = 0, turn[3] = {0, 0, 0};
-                pair.measure(s, vectors + 3 * p, true);
+                pair.measure(s, vectors + 3 * p, channel[p], true);
                 const T* own = turned.data() + channel[p] * n_max * size;
                 for (index_t l = 0; l < degrees; ++l) {
                     const T *__restrict f = &pair.f[l * n_max], *__restrict df = &pair.slope[l * n_max];
@@ -181,12 +182,12 @@ void backward(index_t atoms, index_t n_max, index_t l_max, index_t channels, ind
 // all. lists: for each channel of a neighbor, the features it moves: feature, and where among the products of a pair's
 // slopes with all coefficients the two sides' lie, -1 where that side does not move.
 template <typename T>
-void jacobian(index_t atoms, index_t n_max, index_t l_max, index_t channels, index_t intervals, double inverse_step,
-              const T* table, const T* norms, const index_t* begins, const T* vectors, const T* weights,
+void jacobian(index_t atoms, index_t n_max, index_t l_max, index_t channels, index_t tables, index_t intervals,
+              double inverse_step, const T* table, const T* norms, const index_t* begins, const T* vectors, const T* weights,
               const T* weight_slopes, const index_t* channel, const T* shares, index_t rows, const T* c,
               const index_t* list_begins, const index_t* lists, const T* factors, index_t features, index_t width,
               index_t normalized, const T* values, const T* inverse_lengths, T* out, index_t threads) {
-    Setup<T> s{n_max, l_max, channels, intervals, inverse_step, table, norms};
+    Setup<T> s{n_max, l_max, channels, tables, intervals, inverse_step, table, norms};
     index_t size = s.harmonics(), degrees = s.degrees();
 #pragma omp parallel num_threads(threads)
     {
@@ -202,7 +203,7 @@ void jacobian(index_t atoms, index_t n_max, index_t l_max, index_t channels, ind
                 T* row = out + p * width * 3;
                 std::fill(row, row + width * 3, T(0));
                 if (shares[p] == T(0)) continue;
-                pair.measure(s, vectors + 3 * p, true);
+                pair.measure(s, vectors + 3 * p, channel[p], true);
                 T w = weights[p] * shares[p], dw = weight_slopes[p] * shares[p], inverse = 1 / pair.r;
                 for (index_t n = 0; n < n_max; ++n)
                     for (index_t l = 0; l < degrees; ++l) {
@@ -261,9 +262,9 @@ void jacobian(index_t atoms, index_t n_max, index_t l_max, index_t channels, ind
 }
 
 #define SETUP(T)                                                                                            \
-    index_t atoms, index_t n_max, index_t l_max, index_t channels, index_t intervals, double step, const T *table, \
-        const T *norms, const index_t *begins, const T *vectors, const T *weights
-#define GIVEN atoms, n_max, l_max, channels, intervals, step, table, norms, begins, vectors, weights
+    index_t atoms, index_t n_max, index_t l_max, index_t channels, index_t tables, index_t intervals, double step, \
+        const T *table, const T *norms, const index_t *begins, const T *vectors, const T *weights
+#define GIVEN atoms, n_max, l_max, channels, tables, intervals, step, table, norms, begins, vectors, weights
 #define FORWARD(T) (SETUP(T), const index_t* channel, T* out, index_t threads)
 #define BACKWARD(T) (SETUP(T), const index_t* channel, const T* g, T* by_vector, T* by_weight, index_t threads)
 #define JACOBIAN(T)                                                                                                   \

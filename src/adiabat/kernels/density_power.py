@@ -30,22 +30,25 @@ class DensityCoefficients(Kernel):
     """c = Σ_j w_j f_nl(r_j) Y_lm(r_j) in channels, differentiable once in pair vectors and weights.
 
     Args:
-        coefficients: of quintics in equal intervals of r from 0 on, channels n·(l_max + 1) + l, `[intervals, 6, ·]`.
+        coefficients: of quintics in equal intervals of r from 0 on, channels n·(l_max + 1) + l,
+            `[tables · intervals, 6, ·]`.
         stop: Å, their end.
         n_max, l_max: sizes.
         channels: how many densities.
+        tables: 1, or one for each channel.
 
     Raises CapabilityError if this machine has no compiler for it.
     """
 
     differentiable: ClassVar[int] = 2
 
-    def __init__(self, coefficients: Tensor, stop: float, n_max: int, l_max: int, channels: int):
+    def __init__(self, coefficients: Tensor, stop: float, n_max: int, l_max: int, channels: int, tables: int = 1):
         library(NAME)
         self.sizes = (n_max, l_max, channels)
         by_degree = coefficients.detach().cpu().unflatten(2, (n_max, l_max + 1)).transpose(2, 3)
         self.table = by_degree.flatten(2).contiguous()
-        self.inverse_step = len(coefficients) / stop
+        self.tables, self.intervals = tables, len(coefficients) // tables
+        self.inverse_step = self.intervals / stop
         norms = [_norm(l, m) for l in range(l_max + 1) for m in range(l + 1)]
         self.norms = torch.tensor(norms, dtype=self.table.dtype)
 
@@ -77,7 +80,7 @@ class DensityCoefficients(Kernel):
         """Calls the library's function with what all of them take."""
         given = [t for t in rest if isinstance(t, Tensor) and t.is_floating_point()]
         dtype = same_type(self.table, vectors, weights, *given)
-        first = (len(begins) - 1, *self.sizes, len(self.table), float(self.inverse_step))
+        first = (len(begins) - 1, *self.sizes, self.tables, self.intervals, float(self.inverse_step))
         call(NAME, function, dtype, *first, self.table, self.norms, begins, vectors, weights, *rest)
 
 
