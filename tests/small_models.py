@@ -44,6 +44,19 @@ SMALL_DEEP_POTENTIAL = {
     },
     "hidden": [8, 8],
 }
+SMALL_DPA1 = {
+    "descriptor": {
+        "kind": "se_atten",
+        "cutoff": 3.0,
+        "embedding": [4, 8],
+        "axis": 2,
+        "types": 3,
+        "mixing": "strip",
+        "attention": {"layers": 1, "hidden": 4},
+    },
+    "hidden": [8, 8],
+    "networks": "shared",
+}
 SMALL_LOCAL = {
     "descriptor": {"kind": "acsf", "cutoff": 3.0, "recipe": {"centered": [1.0], "shifted": 2, "angular": [1.0]}},
     "regressor": {"kind": "quadratic"},
@@ -101,6 +114,7 @@ MODELS = {
     "mtp": lambda: loosened(MTP(MTPConfig(cutoff=3.0, level=8, basis=4, inner=0.5), ELEMENTS), 0.02),
     "nep": lambda: NEP(NEPConfig(cutoff=3.0, angular_cutoff=2.5, basis=4, l_max=2, hidden=4), ELEMENTS),
     "deep_potential": lambda: DeepPotential(DeepPotentialConfig.parse(SMALL_DEEP_POTENTIAL), ELEMENTS),
+    "dpa1": lambda: DeepPotential(DeepPotentialConfig.parse(SMALL_DPA1), ELEMENTS),
     "lennard_jones": lambda: LennardJones(LennardJonesConfig(sigma=1.2, cutoff=3.0, ending="linear"), ELEMENTS),
     "schnet": lambda: SchNet(SchNetConfig(cutoff=3.0, channels=8, layers=1, basis=5), ELEMENTS),
     "m3gnet": lambda: M3GNet(M3GNetConfig(**SMALL_M3GNET), ELEMENTS),

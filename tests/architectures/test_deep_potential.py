@@ -17,6 +17,8 @@ TWO = {"kind": "se_e2_a", "cutoff": 4.0, "onset": 1.0, "embedding": [4, 8], "axi
 DISTANCES = {"kind": "se_e2_r", "cutoff": 4.0, "onset": 1.0, "embedding": [4, 8]}
 ANGLES = {"kind": "se_e3", "cutoff": 3.0, "onset": 1.0, "embedding": [4, 8]}
 TYPED = {"kind": "se_atten", "cutoff": 4.0, "onset": 1.0, "embedding": [4, 8], "axis": 3, "types": 3}
+ATTENTIVE = TYPED | {"attention": {"layers": 2, "hidden": 6}}
+STRIPPED = ATTENTIVE | {"mixing": "strip", "centered": True, "one_side": True, "marked": False}
 HYBRID = {"kind": "hybrid", "parts": [TWO, DISTANCES | {"cutoff": 3.5}, ANGLES]}
 
 
@@ -46,8 +48,8 @@ def test_battery(shared):
 
 @pytest.mark.parametrize(
     "descriptor",
-    [TWO | {"one_side": True, "steps": True}, DISTANCES, TYPED, HYBRID],
-    ids=["one-sided", "se_e2_r", "se_atten", "hybrid"],
+    [TWO | {"one_side": True, "steps": True}, DISTANCES, TYPED, ATTENTIVE, STRIPPED, HYBRID],
+    ids=["one-sided", "se_e2_r", "se_atten", "attention", "strip", "hybrid"],
 )
 def test_battery_of_the_other_descriptors(descriptor):
     report = run_battery(_model(descriptor), skip=("NVE", "FIT", "RT"))

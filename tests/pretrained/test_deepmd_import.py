@@ -19,6 +19,7 @@ from adiabat.pretrained.originals import import_original, read_original
 from adiabat.testing.parity import parity
 
 KITS = ["se-e2-a", "se-e2-a-twoside", "se-e2-r", "se-e3", "hybrid", "fparam-atomener", "se-e2-a-zbltab"]
+KITS += ["dpa1-concat", "dpa1-econf", "dpa1-noattn-v2", "dpa1-strip-smooth"]
 
 
 def _options_and_weights(shared, name):
@@ -96,24 +97,48 @@ def _layers(weights, start):
     return {"layers": layers}
 
 
+def _attention_tree(weights, start):
+    def variables(name):
+        return {
+            "@variables": {
+                own: weights[f"{start}{name}.{theirs}"].numpy() for own, theirs in (("w", "matrix"), ("b", "bias"))
+            }
+        }
+
+    inner = {name: variables(f"attention_layer.{name}") for name in ("in_proj", "out_proj")}
+    return {"attention_layer": inner, "attn_layer_norm": variables("attn_layer_norm")}
+
+
 def _descriptor_tree(options, weights, start):
     if options["type"] == "hybrid":
         parts = [_descriptor_tree(p, weights, f"{start}descrpt_list.{k}.") for k, p in enumerate(options["list"])]
         return options | {"list": parts}
-    start += {"se_e2_a": "sea.", "se_e3": "seat."}.get(options["type"], "")
+    more, whole = {}, start
+    start += {"se_e2_a": "sea.", "se_e3": "seat.", "dpa1": "se_atten."}.get(options["type"], "")
+    if options["type"] == "dpa1":
+        own = f"{start}dpa1_attention.attention_layers."
+        layers = [_attention_tree(weights, f"{own}{k}.") for k in range(options["attn_layer"])]
+        more = {
+            "attention_layers": {"attention_layers": layers},
+            "type_embedding": {
+                "embedding": _layers(weights, f"{whole}type_embedding.embedding.embedding_net.layers.")
+            },
+        }
+        more["embeddings_strip"] = {"networks": [_layers(weights, f"{start}filter_layers_strip.networks.0.layers.")]}
     count = len(
         {k.split("networks.")[1].split(".")[0] for k in weights if k.startswith(f"{start}filter_layers.networks")}
     )
     networks = [_layers(weights, f"{start}filter_layers.networks.{k}.layers.") for k in range(count)]
     statistics = {"davg": weights[f"{start}mean"].numpy(), "dstd": weights[f"{start}stddev"].numpy()}
-    return options | {"embeddings": {"networks": networks}, "@variables": statistics}
+    return options | {"embeddings": {"networks": networks}, "@variables": statistics} | more
 
 
 def _tree(options, weights):
     """A model in the program's own form, as its documentation and source describe it."""
     start = "atomic_model."
     own = f"{start}fitting_net."
-    nets = [_layers(weights, f"{own}filter_layers.networks.{k}.layers.") for k in range(len(options["type_map"]))]
+    count = 1 if options["fitting"]["mixed_types"] else len(options["type_map"])
+    nets = [_layers(weights, f"{own}filter_layers.networks.{k}.layers.") for k in range(count)]
     given = {k.removeprefix(own): v.numpy() for k, v in weights.items() if k.startswith(own) and "layers" not in k}
     return options | {
         "descriptor": _descriptor_tree(options["descriptor"], weights, f"{start}descriptor."),
@@ -137,7 +162,7 @@ def _written(value, store):
     return store(value) if isinstance(value, np.ndarray) else value
 
 
-@pytest.mark.parametrize("name", ["se-e2-a", "hybrid", "se-e3"])
+@pytest.mark.parametrize("name", ["se-e2-a", "hybrid", "se-e3", "dpa1-econf"])
 def test_files_in_the_programs_own_form(shared, tmp_path, name):
     options, weights = _options_and_weights(shared, name)
     wanted = _energies(read_deep_potential(options, weights), shared)
@@ -187,7 +212,7 @@ def test_checkpoints_with_tables(shared, tmp_path):
     assert torch.equal(_energies(model, shared), _energies(read_deep_potential(options, weights), shared))
     given["descriptor"]["attn_layer"] = 2
     torch.save({"model": state}, tmp_path / "attention.pt")
-    with pytest.raises(CheckpointError, match="attn_layer is 2"):
+    with pytest.raises(CheckpointError, match="have no 'atomic_model.models.0.descriptor.se_atten.dpa1_attention"):
         import_original(tmp_path / "attention.pt")
 
 

@@ -1,29 +1,49 @@
-"""Smooth embedding of distances and trained vectors of the elements, without attention layers.
+"""Smooth embedding of distances and trained vectors of the elements, with attention among neighbors (DPA-1).
 
-The descriptor of DPA-1 (D. Zhang et al., arXiv:2208.08236) with no attention: one network for all elements, which
-reads the vectors of both.
+D. Zhang et al., npj Comput. Mater. 10, 94 (2024), doi:10.1038/s41524-024-01278-7. One network for all elements, which
+reads the vectors of both; attention layers are optional, as DeePMD-kit recommends for speed.
 
-| here | what | shape |
+| paper | here | shape |
 |---|---|---|
-| `rows` | R̃_i: s(r), s x/r, s y/r, s z/r | [pairs, 4] |
-| `types` | vectors of the elements | [elements, T] |
-| `embedded` | G(s(r_ij), t_j, t_i) | [pairs, M] |
-| `forward` | D_i = (G^T R̃)(R̃^T G_<) / N², and t_i | [atoms, M · M_< + T] |
+| R̃_i: s(r), s x/r, s y/r, s z/r | `rows` | [pairs, 4] |
+| T_i, vectors of the elements | `types` | [elements, T] |
+| G_i | `embedded` | [pairs, M] |
+| G_i after attention | `NeighborAttention` | [atoms, neighbors, M] |
+| (1/N) G^T R̃ | `moments` | [atoms, 4, M] |
+| D_i = (G^T R̃)(R̃^T G_<) / N², and T_i | `forward` | [atoms, M · M_< + T] |
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.nn import functional
 
 from adiabat.descriptors.embedded import EmbeddedDescriptor, EnvironmentSettings
-from adiabat.errors import ConfigError
-from adiabat.geometry import Graph
+from adiabat.errors import CapabilityError, ConfigError
+from adiabat.geometry import Graph, Neighborhood
 from adiabat.nn.grouped_networks import GroupedNetworks
+from adiabat.nn.neighbor_attention import NeighborAttention
+from adiabat.settings import Settings
+
+
+class AttentionSettings(Settings):
+    """Options of the attention layers; the defaults are DeePMD-kit's."""
+
+    layers: int = Field(default=2, ge=1)
+    """Number of layers."""
+    hidden: int = Field(default=128, ge=1)
+    """Length of queries, keys and values."""
+    gated: bool = True
+    """Whether shares are multiplied by the cosine of the angle between both neighbors (attn_dotr)."""
+    normalized: bool = True
+    """Whether queries, keys and values have length 1."""
+    scale: float | None = Field(default=None, gt=0.0)
+    """Of the scores; null for 1/√hidden."""
 
 
 class SeAttenSettings(EnvironmentSettings):
@@ -37,8 +57,25 @@ class SeAttenSettings(EnvironmentSettings):
     """M_<, columns of G kept in its second factor."""
     types: int = Field(default=8, ge=1)
     """Length T of the elements' vectors."""
-    centered: Literal[False] = False
-    """The mean of s is not subtracted: neighbors of all elements become one at the cutoff only where s is 0."""
+    mixing: Literal["concat", "strip"] = "concat"
+    """Whether one network reads s and the vectors, or G(s) is multiplied by 1 + a second network of the vectors."""
+    one_side: bool = False
+    """Whether the networks read the neighbor's vector alone, or the center's too."""
+    marked: bool = True
+    """Whether the center's vector stands among the features."""
+    attention: AttentionSettings | None = None
+    """Attention among the neighbors (DPA-1); null for none."""
+    smooth: bool = True
+    """Whether attention and the second network's factor fade out at the cutoff; else there are jumps."""
+    centered: bool = False
+    """Whether the mean of s is subtracted. Only smooth `strip` lets neighbors of all elements then become one at the
+    cutoff."""
+
+    @model_validator(mode="after")
+    def _continuous(self) -> Self:
+        if self.centered and not (self.mixing == "strip" and self.smooth):
+            raise ValueError("centered = true gives jumps at the cutoff here: set it to false, or mixing to strip")
+        return self
 
 
 class SeAtten(EmbeddedDescriptor):
@@ -53,38 +90,100 @@ class SeAtten(EmbeddedDescriptor):
 
     def __init__(self, options: SeAttenSettings, elements: Iterable[int]):
         super().__init__(options, elements)
-        width = options.embedding[-1]
+        width, length = options.embedding[-1], options.types
         if options.axis > width:
             raise ConfigError(f"axis {options.axis} is more than the {width} columns of the embedding.")
-        self.axis = options.axis
-        self.types = nn.Parameter(torch.randn(self.kinds, options.types) / self.kinds**0.5)
-        widths = (1 + 2 * options.types, *options.embedding)
-        self.embedding = GroupedNetworks(1, widths, options.activation, options.steps)
+        self.axis, self.own = options.axis, options
+        self.types = nn.Parameter(torch.randn(self.kinds, length) / self.kinds**0.5)
+        read, stripped = length * (1 if options.one_side else 2), options.mixing == "strip"
+        network = options.activation, options.steps
+        self.embedding = GroupedNetworks(1, (1 if stripped else 1 + read, *options.embedding), *network)
+        self.second = GroupedNetworks(1, (read, *options.embedding), *network) if stripped else None
+        self.attention = nn.ModuleList(_attention(options.attention, width, options.smooth))
         # only weights from elsewhere have a mean, with which empty slots count
-        self.register_buffer("of_empty", torch.zeros(options.types), persistent=False)
-        self.sizes = (width * options.axis + options.types,) * self.kinds
+        self.register_buffer("of_empty", torch.zeros(length), persistent=False)
+        self.sizes = (width * options.axis + (length if options.marked else 0),) * self.kinds
 
-    def embedded(self, s: Tensor, of_neighbor: Tensor, of_center: Tensor) -> Tensor:
-        """G `[n, M]` of `s [n]` and vectors `[n, T]`."""
-        return self.embedding(torch.cat((s[:, None], of_neighbor, of_center), dim=1), torch.zeros_like(s).long())
+    def factors(self, of_neighbor: Tensor, of_center: Tensor) -> Tensor:
+        """What the networks read of the elements' vectors `[n, T]`: `[n, T]` or `[n, 2 T]`."""
+        return of_neighbor if self.own.one_side else torch.cat((of_neighbor, of_center), dim=1)
 
-    def forward(self, graph: Graph) -> Tensor:
+    def of_pairs(self, s: Tensor, center: Tensor, neighbor: Tensor, weight: Tensor) -> Tensor:
+        """G `[pairs, M]` of `s [pairs]` between elements at these places; `weight` fades to 0 at the cutoff."""
+        if self.second is None:
+            vectors = self.factors(self.types.index_select(0, neighbor), self.types.index_select(0, center))
+            return _single(self.embedding, torch.cat((s[:, None], vectors), dim=1))
+        places = torch.arange(self.kinds, device=s.device)
+        of_center = self.types.index_select(0, places.repeat_interleave(self.kinds))
+        table = _single(self.second, self.factors(self.types.repeat(self.kinds, 1), of_center))
+        factor = table.index_select(0, center * self.kinds + neighbor)
+        factor = factor * weight[:, None] if self.own.smooth else factor
+        return _single(self.embedding, s[:, None]) * (1.0 + factor)
+
+    def of_empties(self) -> Tensor:
+        """G of an empty slot, by the center's element `[elements, M]`."""
+        s, vectors = self.environment.empty()[:, None], self.factors(self.of_empty.expand(self.kinds, -1), self.types)
+        if self.second is None:
+            return _single(self.embedding, torch.cat((s, vectors), dim=1))
+        found = _single(self.embedding, s)
+        return found if self.own.smooth else found * (1.0 + _single(self.second, vectors))
+
+    def attended(
+        self, embedded: Tensor, empty: Tensor, vectors: Tensor, weight: Tensor, near: Tensor, hood: Neighborhood
+    ) -> tuple[Tensor, Tensor]:
+        """G of the slots in rows `[atoms · width, M]`, and of empty ones `[atoms, M]`, after the attention layers."""
+        r = vectors.norm(dim=1, keepdim=True)
+        values = torch.cat((weight[:, None], near, vectors / r, embedded), dim=1)
+        padded = hood.pad(values).view(hood.atoms, hood.width, values.shape[1])
+        last = torch.cat((empty.new_zeros(hood.atoms, 5), empty), dim=1)  # one empty slot sees what all of them see
+        weights, nears, directions, x = torch.cat((padded, last[:, None]), dim=1).split((1, 1, 3, empty.shape[1]), 2)
+        for layer in self.attention:
+            x = layer(x, directions, weights[..., 0], nears[..., 0], self.slots.sum())
+        return x[:, :-1].flatten(0, 1), x[:, -1]
+
+    def moments(self, graph: Graph) -> Tensor:
+        """R̃^T G / N `[atoms, 4, M]`; the last three rows turn with the atoms."""
         center, neighbor = self.ends(graph)
         vectors = graph.vectors()
         near = (vectors.detach().square().sum(dim=1) < self.cutoff**2).to(vectors.dtype)[:, None]
-        rows = self.environment(vectors, center)
-        embedded = self.embedded(rows[:, 0], self.types.index_select(0, neighbor), self.types.index_select(0, center))
-        hood = graph.rows()
-        sums = hood.contract(hood.pad((rows * near)[:, None]), hood.pad(embedded[:, None]))
-        s = self.environment.empty()
-        empty = s[:, None] * self.embedded(s, self.of_empty.expand(self.kinds, -1), self.types)
-        element = self.element[graph.system.numbers]
-        free = self.slots.sum() - graph.sum_over_neighbors(near)
-        first = free * empty.index_select(0, element)
-        moments = (sums + nn.functional.pad(first[:, None], (0, 0, 0, 3))) / self.slots.sum()
-        product = torch.bmm(moments.transpose(1, 2), moments[:, :, : self.axis])
-        return torch.cat((product.flatten(1), self.types.index_select(0, element)), dim=1)
+        rows, weight = self.environment(vectors, center), self.environment.switch(vectors.norm(dim=1))
+        embedded = self.of_pairs(rows[:, 0], center, neighbor, weight)
+        element, hood = self.element[graph.system.numbers], graph.rows()
+        empty, s = self.of_empties().index_select(0, element), self.environment.empty().index_select(0, element)
+        if not self.attention:
+            slots = hood.pad(embedded[:, None])
+        elif isinstance(hood, Neighborhood):
+            found, empty = self.attended(embedded, empty, vectors, weight, near, hood)
+            slots = found[:, None]
+        else:
+            raise CapabilityError("attention needs the neighbors in rows, which exported programs have not.")
+        sums = hood.contract(hood.pad((rows * near)[:, None]), slots)
+        first = (self.slots.sum() - graph.sum_over_neighbors(near)) * s[:, None] * empty
+        return (sums + functional.pad(first[:, None], (0, 0, 0, 3))) / self.slots.sum()
+
+    def contracted(self, moments: Tensor, graph: Graph) -> Tensor:
+        """D `[atoms, size]` of the moments."""
+        product = torch.bmm(moments.transpose(1, 2), moments[:, :, : self.axis]).flatten(1)
+        if not self.own.marked:
+            return product
+        return torch.cat((product, self.types.index_select(0, self.element[graph.system.numbers])), dim=1)
+
+    def forward(self, graph: Graph) -> Tensor:
+        return self.contracted(self.moments(graph), graph)
 
     def adapt(self, graphs: Sequence[Graph]) -> None:
         super().adapt(graphs)
         self.of_empty.zero_()
+
+
+def _attention(options: AttentionSettings | None, width: int, smooth: bool) -> list[NeighborAttention]:
+    if options is None:
+        return []
+    scale = options.hidden**-0.5 if options.scale is None else options.scale
+    settings = (options.hidden, options.gated, options.normalized, scale, smooth)
+    return [NeighborAttention(width, *settings) for _ in range(options.layers)]
+
+
+def _single(network: GroupedNetworks, values: Tensor) -> Tensor:
+    """What one network for all elements gives `[n, widths[-1]]` of `[n, widths[0]]`."""
+    return network(values, values.new_zeros(values.shape[0]).long())

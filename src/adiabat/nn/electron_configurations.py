@@ -27,6 +27,12 @@ _EXCEPTIONS: Mapping[int, Mapping[str, int]] = {
     79: {"6s": -1, "5d": 1},
 }  # fmt: skip
 _NOBLE = (2, 10, 18, 36, 54)
+_BEYOND = {"7s": 2, "5f": 14, "6d": 10, "7p": 6}
+_EXCEPTIONS_BEYOND: Mapping[int, Mapping[str, int]] = {  # the last two are DeePMD-kit's, predictions
+    89: {"5f": -1, "6d": 1}, 90: {"5f": -2, "6d": 2}, 91: {"5f": -1, "6d": 1}, 92: {"5f": -1, "6d": 1},
+    93: {"5f": -1, "6d": 1}, 96: {"5f": -1, "6d": 1}, 110: {"7s": -1, "6d": 1}, 111: {"7s": -1, "6d": 1},
+}  # fmt: skip
+_LETTERS = "spdf"
 
 
 def electron_configurations() -> np.ndarray:
@@ -36,7 +42,7 @@ def electron_configurations() -> np.ndarray:
     SpookyNet (doi:10.1038/s41467-021-27504-0, eq. 9).
     """
     rows = np.zeros((LAST + 1, 5 + len(_SHELLS)))
-    letters = np.array([list("spdf").index(name[1]) for name in _SHELLS])
+    letters = np.array([_LETTERS.index(name[1]) for name in _SHELLS])
     for z in range(1, LAST + 1):
         electrons = _electrons(z)
         core = max((_electrons(n) for n in _NOBLE if n < z), key=np.sum, default=np.zeros_like(electrons))
@@ -45,15 +51,43 @@ def electron_configurations() -> np.ndarray:
     return rows / rows.max(axis=0)
 
 
+def spin_orbitals() -> np.ndarray:
+    """Spin orbitals of each element, 1/√118 where there is an electron and −1/√118 where there is none `[119, 118]`.
+
+    Rows are atomic numbers from 0 to 118, columns the subshells from 1s to 7p by their two quantum numbers, each of
+    2l + 1 orbitals with both spins; Hund's rule fills them, paired electrons first, as in DeePMD-kit
+    (doi:10.1063/5.0155600). Row 0 has no electron.
+    """
+    names = sorted({**_SHELLS, **_BEYOND}, key=lambda name: (name[0], _LETTERS.index(name[1])))
+    rows = []
+    for z in range(119):
+        row: list[int] = []
+        filled = _filled(min(z, LAST), _SHELLS, _EXCEPTIONS) | _filled(max(z - LAST, 0), _BEYOND, {})
+        for name, change in _EXCEPTIONS_BEYOND.get(z, {}).items():
+            filled[name] += change
+        for name in names:
+            orbitals = 2 * _LETTERS.index(name[1]) + 1
+            pairs = max(filled[name] - orbitals, 0)
+            single = filled[name] - 2 * pairs
+            row += [1, 1] * pairs + [-1, 1] * single + [-1, -1] * (orbitals - pairs - single)
+        rows.append(row)
+    return np.array(rows) / len(rows[0]) ** 0.5
+
+
 def _electrons(number: int) -> np.ndarray:
     """Electrons in each subshell of one element."""
-    filled, left = {}, number
-    for name, room in _SHELLS.items():
+    return np.array(list(_filled(number, _SHELLS, _EXCEPTIONS).values()))
+
+
+def _filled(electrons: int, shells: Mapping[str, int], exceptions: Mapping[int, Mapping[str, int]]) -> dict[str, int]:
+    """Electrons in each of the subshells."""
+    filled, left = {}, electrons
+    for name, room in shells.items():
         filled[name] = min(room, left)
         left -= filled[name]
-    for name, change in _EXCEPTIONS.get(number, {}).items():
+    for name, change in exceptions.get(electrons, {}).items():
         filled[name] += change
-    return np.array(list(filled.values()))
+    return filled
 
 
 class ConfigurationEmbedding(nn.Module):

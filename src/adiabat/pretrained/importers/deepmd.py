@@ -19,6 +19,7 @@ from adiabat.descriptors.se_e3 import SeE3
 from adiabat.elements import number, symbol
 from adiabat.errors import CheckpointError, did_you_mean
 from adiabat.geometry import Graph, System
+from adiabat.nn.electron_configurations import spin_orbitals
 from adiabat.nn.grouped_networks import GroupedNetworks
 from adiabat.potential import Potential, Referenced
 from adiabat.pretrained.kit import Imported, Kit
@@ -26,7 +27,7 @@ from adiabat.pretrained.kit import Imported, Kit
 # what the program calls a descriptor and what it is here
 _KINDS = {name: kind for kind, names in {
     "se_e2_a": ("se_e2_a", "se_a"), "se_e2_r": ("se_e2_r", "se_r"), "se_e3": ("se_e3", "se_t"),
-    "se_atten": ("se_atten", "dpa1"),
+    "se_atten": ("se_atten", "dpa1", "se_atten_v2"),
 }.items() for name in names}  # fmt: skip
 _BLOCKS = {
     "se_e2_a": "sea.",
@@ -94,7 +95,7 @@ def _read_standard(
     model = DeepPotential(config, [number(name) for name in order]).double()
     reader = _Reader(weights, [order.index(symbol(z)) for z in model.elements])
     with torch.no_grad():
-        reader.descriptor(model.descriptor, f"{start}descriptor.")
+        reader.descriptor(model.descriptor, options["descriptor"], f"{start}descriptor.")
         own = f"{start}fitting_net."
         reader.networks(model.networks, f"{own}filter_layers.networks.", [0] if model.shared else reader.order)
         for kind in ("fparam", "aparam"):
@@ -160,7 +161,7 @@ def _descriptor(
         "centered": not options["set_davg_zero"],
     }
     if kind == "se_atten":
-        return found | _without_attention(options, excluded)
+        return found | _typed(options, excluded)
     found["neighbors"] = dict(zip(order, options["sel"], strict=True))
     if kind == "se_e3":
         if excluded or options["exclude_types"]:
@@ -172,14 +173,30 @@ def _descriptor(
     return found | ({"axis": options["axis_neuron"]} if kind == "se_e2_a" else {})
 
 
-def _without_attention(options: Mapping[str, Any], excluded: Sequence[Sequence[int]]) -> dict[str, Any]:
-    wanted = {"attn_layer": 0, "tebd_input_mode": "concat", "type_one_side": False, "exclude_types": []}
-    wanted |= {"concat_output_tebd": True, "use_econf_tebd": False, "use_tebd_bias": False}
-    for name, value in wanted.items():
+def _typed(options: Mapping[str, Any], excluded: Sequence[Sequence[int]]) -> dict[str, Any]:
+    """Options of se_atten beside those that all descriptors have."""
+    for name, value in {"exclude_types": [], "attn_mask": False, "lmax": 1}.items():
         _known(options, name, value)
+    if options.get("ln_eps") is not None:
+        _known(options, "ln_eps", 1e-5)
     if excluded:
         raise CheckpointError("se_atten with excluded pairs of elements has no page.")
-    return {"axis": options["axis_neuron"], "types": options["tebd_dim"], "centered": False}
+    attention = None
+    if options["attn_layer"]:
+        scale = options["temperature"] or (options["attn"] * options["scaling_factor"]) ** -0.5
+        attention = {"layers": options["attn_layer"], "hidden": options["attn"], "scale": scale}
+        attention |= {"gated": options["attn_dotr"], "normalized": options["normalize"]}
+    newer = options["type"] == "se_atten_v2"
+    return {
+        "axis": options["axis_neuron"],
+        "types": options["tebd_dim"],
+        "mixing": "strip" if newer else options["tebd_input_mode"],
+        "one_side": options["type_one_side"],
+        "marked": options["concat_output_tebd"],
+        "attention": attention,
+        "smooth": newer or options["smooth_type_embedding"],
+        "centered": False,
+    }
 
 
 class _Reader:
@@ -193,11 +210,11 @@ class _Reader:
             raise CheckpointError(f"the weights have no '{name}': is it a model of DeePMD-kit's PyTorch backend?")
         return self.weights[name].double()
 
-    def descriptor(self, descriptor: EmbeddedDescriptor | Hybrid, start: str) -> None:
-        """Statistics and embedding networks."""
+    def descriptor(self, descriptor: EmbeddedDescriptor | Hybrid, options: Mapping[str, Any], start: str) -> None:
+        """Statistics and embedding networks; `options` are the program's."""
         if isinstance(descriptor, Hybrid):
             for place, part in enumerate(descriptor.members):
-                self.descriptor(part, f"{start}descrpt_list.{place}.")
+                self.descriptor(part, options["list"][place], f"{start}descrpt_list.{place}.")
             return
         start = start + _BLOCKS[descriptor.options.kind]  # type: ignore[attr-defined]
         mean, deviation = self(f"{start}mean")[self.order], self(f"{start}stddev")[self.order]
@@ -207,13 +224,42 @@ class _Reader:
                 f"'{start}mean' differs from slot to slot, which no data give: is the file damaged?"
             )
         if isinstance(descriptor, SeAtten):
-            layer = start.removesuffix("se_atten.") + "type_embedding.embedding.embedding_net.layers.0.matrix"
-            descriptor.types.copy_(self(layer)[self.order])
+            self._typed(descriptor, options, start)
             descriptor.slots.zero_()[0] = mean.shape[1]  # of all elements together
         own.mean.copy_(mean[:, 0, 0])
         own.deviation[:, 0] = deviation[:, 0, 0]
         own.deviation[:, 1] = deviation[:, 0, -1]
         self.networks(descriptor.embedding, f"{start}filter_layers.networks.", self._places(descriptor))  # type: ignore[attr-defined, arg-type]
+
+    def _typed(self, descriptor: SeAtten, options: Mapping[str, Any], start: str) -> None:
+        """Vectors of the elements, the second network and attention layers."""
+        whole = start.removesuffix("se_atten.")
+        vectors = self.element_vectors(whole, descriptor.elements, options["use_econf_tebd"])
+        self._put(descriptor.types, vectors, f"{whole}type_embedding")
+        if descriptor.second is not None:
+            self.networks(descriptor.second, f"{start}filter_layers_strip.networks.", [0])
+        for k, layer in enumerate(descriptor.attention):
+            own = f"{start}dpa1_attention.attention_layers.{k}."
+            for linear, name in ((layer.inward, "in_proj"), (layer.outward, "out_proj")):
+                self._copy(linear.weight.t(), f"{own}attention_layer.{name}.matrix")  # type: ignore[union-attr, operator]
+                self._copy(linear.bias, f"{own}attention_layer.{name}.bias")  # type: ignore[union-attr, arg-type]
+            self._copy(layer.norm.weight, f"{own}attn_layer_norm.matrix")  # type: ignore[union-attr, arg-type]
+            self._copy(layer.norm.bias, f"{own}attn_layer_norm.bias")  # type: ignore[union-attr, arg-type]
+
+    def element_vectors(self, start: str, elements: Sequence[int], configurations: bool) -> Tensor:
+        """The program's type embedding of our elements `[elements, T]`, a linear layer of what tells them apart."""
+        layer = f"{start}type_embedding.embedding.embedding_net.layers.0."
+        matrix = self(f"{layer}matrix")
+        if configurations:
+            told = torch.as_tensor(spin_orbitals()[list(elements)])
+        else:
+            told = torch.eye(matrix.shape[0], dtype=torch.float64)[self.order]
+        found = told @ matrix
+        if f"{layer}bias" in self.weights:
+            found = found + self(f"{layer}bias")
+        # as all its layers do where widths agree
+        wide = found.shape[1] // told.shape[1]
+        return found + told.repeat(1, wide) if found.shape[1] == wide * told.shape[1] and wide in (1, 2) else found
 
     def _places(self, descriptor: EmbeddedDescriptor) -> list[int]:
         """The program's number of each of our embedding networks."""
@@ -240,7 +286,9 @@ class _Reader:
                     self._copy(networks.steps[str(k)][kind], f"{layer}idt")
 
     def _copy(self, own: Tensor, name: str) -> None:
-        value = self(name)
+        self._put(own, self(name), name)
+
+    def _put(self, own: Tensor, value: Tensor, name: str) -> None:
         if value.shape != own.shape:
             raise CheckpointError(
                 f"'{name}' has shape {tuple(value.shape)} where {tuple(own.shape)} is needed: do options and weights"

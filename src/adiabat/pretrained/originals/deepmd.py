@@ -25,7 +25,8 @@ from adiabat.pretrained.originals.source import Source
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _YAML = (".yaml", ".yml")
 _KINDS = {"se_a": "se_e2_a", "se_r": "se_e2_r", "se_t": "se_e3", "se_at": "se_e3", "dpa1": "se_atten"}
-_BLOCKS = {"se_e2_a": "sea.", "se_e3": "seat.", "se_atten": "se_atten."}  # as the importer expects them
+_TYPED = ("se_atten", "se_atten_v2")
+_BLOCKS = {"se_e2_a": "sea.", "se_e3": "seat.", **dict.fromkeys(_TYPED, "se_atten.")}  # as the importer expects them
 # what the program takes where a description leaves something out
 _DESCRIPTOR = {
     "rcut": 6.0,
@@ -46,6 +47,12 @@ _ATTENTION = {
     "concat_output_tebd": True,
     "use_econf_tebd": False,
     "use_tebd_bias": False,
+    "attn": 128,
+    "attn_dotr": True,
+    "normalize": True,
+    "temperature": None,
+    "scaling_factor": 1.0,
+    "smooth_type_embedding": False,
 }
 _FITTING = {
     "type": "ener",
@@ -156,7 +163,7 @@ def _filled(given: Mapping[str, Any]) -> dict[str, Any]:
     fitting = _FITTING | given.get("fitting_net", {})
     fitting["atom_ener"] = fitting.get("atom_ener") or None
     kind = given.get("descriptor", {}).get("type", "")
-    fitting["mixed_types"] = _KINDS.get(kind, kind) == "se_atten"
+    fitting["mixed_types"] = _KINDS.get(kind, kind) in _TYPED
     return {
         "type_map": given["type_map"],
         "type": given.get("type", "standard"),
@@ -171,7 +178,7 @@ def _filled_descriptor(given: Mapping[str, Any]) -> dict[str, Any]:
     if given.get("type") == "hybrid":
         return {"type": "hybrid", "list": [_filled_descriptor(part) for part in given["list"]]}
     filled = _DESCRIPTOR | dict(given)
-    if _KINDS.get(filled.get("type", ""), filled.get("type")) == "se_atten":
+    if _KINDS.get(filled.get("type", ""), filled.get("type")) in _TYPED:
         filled = _ATTENTION | filled | {"sel": filled.get("sel", 0)}
     return filled
 
@@ -222,9 +229,16 @@ def _of_descriptor(tree: Mapping[str, Any], start: str) -> Iterator[tuple[str, T
     start += _BLOCKS.get(_KINDS.get(own, own), "")
     yield from _named(tree, start, {"davg": "mean", "dstd": "stddev"})
     yield from _of_networks(tree.get("embeddings", {}), f"{start}filter_layers.networks.")
+    yield from _of_networks(tree.get("embeddings_strip", {}), f"{start}filter_layers_strip.networks.")
+    names = {"w": "matrix", "b": "bias"}
+    for place, layer in enumerate(tree.get("attention_layers", {}).get("attention_layers", ())):
+        inner = f"{start}dpa1_attention.attention_layers.{place}."
+        for part in ("in_proj", "out_proj"):
+            yield from _named(layer["attention_layer"][part], f"{inner}attention_layer.{part}.", names)
+        yield from _named(layer["attn_layer_norm"], f"{inner}attn_layer_norm.", names)
     vectors = tree.get("type_embedding", {}).get("embedding", {})
     for depth, layer in enumerate(vectors.get("layers", ())):
-        yield from _named(layer, f"{whole}type_embedding.embedding.embedding_net.layers.{depth}.", {"w": "matrix"})
+        yield from _named(layer, f"{whole}type_embedding.embedding.embedding_net.layers.{depth}.", names)
 
 
 def _of_networks(tree: Mapping[str, Any], start: str) -> Iterator[tuple[str, Tensor]]:
