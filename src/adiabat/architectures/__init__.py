@@ -60,6 +60,14 @@ METHODS = {
             {"optimizer": {"rate": 0.003}, "schedule": {"kind": "cosine"}, "epochs": 400},
         ),
         Method(
+            "hdnnp_4g",
+            _WING + "local.hdnnp4g",
+            "HDNNP4G",
+            "Element networks that feel charges in equilibrium over the whole structure",
+            "10.1038/s41467-020-20427-2",
+            {"optimizer": {"rate": 0.003}, "schedule": {"kind": "cosine"}, "epochs": 400},
+        ),
+        Method(
             "local",
             _WING + "local.local",
             "Local",

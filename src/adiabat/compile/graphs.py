@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adiabat.compile.capture import Layout, Shape, Tensors
-from adiabat.geometry import Bonds, Graph, Halves, Neighborhood, System
+from adiabat.geometry import Bonds, FarPairs, Graph, Halves, Neighborhood, System
 
 _SYSTEM = ("positions", "numbers", "cell", "pbc", "system", "charge", "multiplicity", "head")
 _OPTIONAL = ("owned", "triplets", "waves", "couples")
@@ -32,6 +32,9 @@ SHAPES: dict[str, Shape] = {
     "couples": (2, "couples"),
     "seat": ("atoms",),
     "members": ("systems", "seats"),
+    "far": (2, "far_pairs"),
+    "far_shifts": ("far_pairs", 3),
+    "widths": ("systems",),
 }
 PREDICTED = ("energy", "atomic_energies", "forces", "stress", "charges", "dipole", "magnetic_moments", "uncertainty")
 
@@ -49,6 +52,8 @@ def graph_inputs(graph: Graph) -> Tensors:
         inputs |= {"bonds": graph.bonds.both, "angles": graph.bonds.angles}
     if graph.members is not None:
         inputs |= {"seat": graph.members.slot, "members": graph.members.table}
+    if graph.far is not None:
+        inputs |= {"far": graph.far.pairs, "far_shifts": graph.far.shifts, "widths": graph.far.widths}
     optional = {name: getattr(graph, name) for name in _OPTIONAL}
     return inputs | {name: value for name, value in optional.items() if value is not None}
 
@@ -65,7 +70,8 @@ def graph_from(inputs: Tensors, cutoff: float) -> Graph:
     shifts = inputs["shifts"] if "shifts" in inputs else numbers.new_zeros((0, 3))
     optional: dict[str, Any] = {name: inputs.get(name) for name in _OPTIONAL}
     members = Neighborhood(inputs["seat"], inputs["members"]) if "seat" in inputs else None
-    made: dict[str, Any] = {"layout": layout, "halves": halves, "bonds": bonds, "members": members}
+    far = FarPairs(inputs["far"], inputs["far_shifts"], inputs["widths"]) if "far" in inputs else None
+    made: dict[str, Any] = {"layout": layout, "halves": halves, "bonds": bonds, "members": members, "far": far}
     return Graph(system, pairs, shifts, cutoff, **optional, **made)
 
 

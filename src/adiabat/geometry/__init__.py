@@ -1,6 +1,7 @@
 """Atoms in space: systems, neighbor lists, graphs."""
 
 from adiabat.geometry.bonds import Bonds
+from adiabat.geometry.far_pairs import FarPairs
 from adiabat.geometry.graph import Graph, triplets
 from adiabat.geometry.halves import Halves
 from adiabat.geometry.moving import MovingGraph
@@ -11,6 +12,7 @@ from adiabat.geometry.system import Environment, System
 __all__ = [
     "Bonds",
     "Environment",
+    "FarPairs",
     "Graph",
     "Halves",
     "MovingGraph",

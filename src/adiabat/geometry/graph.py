@@ -11,6 +11,7 @@ from torch import Tensor
 
 from adiabat.errors import GeometryError
 from adiabat.geometry.bonds import Bonds
+from adiabat.geometry.far_pairs import FarPairs
 from adiabat.geometry.halves import Halves
 from adiabat.geometry.neighborhood import Neighborhood, PairList
 from adiabat.geometry.neighbors import neighbor_pairs
@@ -37,6 +38,7 @@ class Graph:
         couples: `[2, couples]` or None; ordered pairs of different atoms of one system, whatever their distance and
             without images, made beforehand by `with_couples`.
         members: the atoms of each system as one row, or None; made beforehand by `with_members`.
+        far: pairs of a lattice sum in real space, or None; made beforehand by a model that has one.
     """
 
     system: System
@@ -51,6 +53,7 @@ class Graph:
     waves: Tensor | None = None
     couples: Tensor | None = None
     members: Neighborhood | None = None
+    far: FarPairs | None = None
 
     @property
     def centers(self) -> Tensor:
@@ -136,7 +139,7 @@ class Graph:
     def replace(self, **changes: Any) -> Graph:
         """A copy with some fields changed. With the pairs, what was derived from them goes."""
         if {"pairs", "shifts"} & changes.keys():
-            made = ("layout", "triplets", "halves", "bonds", "waves", "couples", "members")
+            made = ("layout", "triplets", "halves", "bonds", "waves", "couples", "members", "far")
             changes = dict.fromkeys(made) | changes
         return replace(self, **changes)
 

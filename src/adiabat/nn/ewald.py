@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from adiabat.geometry import Graph, System
-from adiabat.geometry.waves import plane_waves
+from adiabat.geometry.waves import plane_waves, reciprocal_cells
 from adiabat.nn.zbl import LAMMPS
 from adiabat.units import COULOMB
 
@@ -36,7 +36,7 @@ class ReciprocalSum(nn.Module):
         """
         system = graph.system
         integers = plane_waves(system, self.reach) if graph.waves is None else graph.waves
-        waves = integers.to(charges.dtype) @ _reciprocal(system)
+        waves = integers.to(charges.dtype) @ reciprocal_cells(system)
         squares = waves.square().sum(dim=2)
         there = squares > 0.0  # zeros only fill up
         squares = torch.where(there, squares, torch.ones_like(squares))
@@ -83,10 +83,3 @@ def balanced(charges: Tensor, system: System) -> Tensor:
     """Charges `[atoms]`, e, shifted alike so that they add up to the total charge of each system."""
     missing = system.charge.to(charges.dtype) - system.sum_over_atoms(charges)
     return charges + (missing / system.sum_over_atoms(torch.ones_like(charges)))[system.system]
-
-
-def _reciprocal(system: System) -> Tensor:
-    """2π b_1, b_2, b_3 as rows `[systems, 3, 3]`, with a_i · b_j = δ_ij."""
-    a, b, c = system.cell.unbind(1)
-    rows = torch.stack([torch.linalg.cross(x, y) for x, y in ((b, c), (c, a), (a, b))], dim=1)
-    return 2.0 * pi * rows / (rows[:, 0] * a).sum(dim=1)[:, None, None]

@@ -122,6 +122,9 @@ class Imported:
         length_unit: the kit's length unit, a name of `adiabat.units.LENGTH`, for forces and stress
             (kit positions are always Å).
         offset: True if the kit's atomic energies leave out the per-element reference energies.
+        beside: properties of predictions, eV, that the kit's atomic energies leave out.
+        supercells: True if quantities that the kit has of a supercell of a structure are compared with those of the
+            same supercell, as the program's lattice sums end where the size of the cell says.
         per_atom: True if the kit's energies, and with them their derivatives, are divided by the number of atoms.
         inputs: hands a potential what the program was given for a structure, by its names in the kit's outputs.
         differs: why the program's numbers for a structure are not those of the model as such, "" where they are.
@@ -133,6 +136,8 @@ class Imported:
     energy_unit: str = "eV"
     length_unit: str = "Å"
     offset: bool = False
+    beside: tuple[str, ...] = ()
+    supercells: bool = False
     per_atom: bool = False
     inputs: Callable[[Potential, ase.Atoms, Mapping[str, np.ndarray]], None] | None = None
     differs: Callable[[ase.Atoms], str] | None = None

@@ -31,7 +31,7 @@ FLOOR = 1e-6
 ASYMMETRY = 1e-2
 """Part of a stress beyond which it is not compared: no energy that turning leaves as it is gives such a one."""
 SUPERCELL = "_from_supercell"
-_ION = re.compile(r"(?P<case>.+)@Q(?P<charge>[+-]\d+)S(?P<unpaired>\d+)")
+_ION = re.compile(r"(?P<case>.+)@(?:Q(?P<charge>[+-]\d+)S(?P<unpaired>\d+)|charge(?P<alone>[+-]\d+))")
 _PART = re.compile(r"energy_\w+_atomic")
 """Terms that a kit has beside its atomic energies instead of in them."""
 # names of quantities in kits, ours first
@@ -143,13 +143,14 @@ def _structures(kit: Kit, file: Path | None) -> dict[str, ase.Atoms]:
 
 
 def _with_ions(structures: dict[str, ase.Atoms], outputs: Iterable[str]) -> dict[str, ase.Atoms]:
-    """Structures with those that a kit names `<case>@Q<charge>S<unpaired electrons>`."""
+    """Structures with those that a kit names `<case>@Q<charge>S<unpaired electrons>` or `<case>@charge<charge>`."""
     made = dict(structures)
     for name in {key.split("/")[0] for key in outputs}:
         ion = _ION.fullmatch(name)
         if ion is not None and ion["case"] in structures:
             made[name] = atoms = structures[ion["case"]].copy()
-            atoms.info |= {"charge": float(ion["charge"]), "multiplicity": int(ion["unpaired"]) + 1}
+            atoms.info |= {"charge": float(ion["charge"] or ion["alone"])}
+            atoms.info |= {"multiplicity": int(ion["unpaired"]) + 1} if ion["unpaired"] else {}
     return made
 
 
@@ -212,6 +213,10 @@ class _Comparison:
             del wanted["virial"]
         try:
             found = _values(potential, atoms, wanted, self.imported)
+            if self.imported.supercells and "supercell_repeats" in given:
+                repeats = tuple(given["supercell_repeats"].astype(int).tolist())
+                names = [own for own in wanted if own + SUPERCELL in given]
+                found |= _values_from_supercell(potential, atoms, names, self.imported, repeats)
         except AdiabatError as error:
             self.failures[label] = str(error)
             return
@@ -280,8 +285,20 @@ def _values(
         tensor = _quantity(found, name, graph)
         if name == "atomic_energies" and imported.offset and isinstance(potential, Referenced):
             tensor = tensor - potential.reference[graph.system.numbers]
+        if name == "atomic_energies":
+            tensor = tensor - sum(found.properties[part] for part in imported.beside)
         values[name] = tensor.detach().double().numpy() / units.get(name, 1.0)
     return values
+
+
+def _values_from_supercell(
+    potential: Potential, atoms: ase.Atoms, names: Iterable[str], imported: Imported, repeats: tuple[int, int, int]
+) -> dict[str, np.ndarray]:
+    """`_values` as a supercell gives them: the energy's share, the first copy's forces and charges."""
+    found = _values(potential, atoms.repeat(repeats), names, imported)
+    shares = {"energy": 1.0 / np.prod(repeats), "virial": 1.0 / np.prod(repeats)}
+    per_atom = {"forces", "charges", "atomic_energies", "magnetic_moments"}
+    return {n: v[: len(atoms)] if n in per_atom else v * shares.get(n, 1.0) for n, v in found.items()}
 
 
 def _quantity(found: Prediction, name: str, graph: Graph) -> Tensor:

@@ -1,16 +1,24 @@
-"""n2p2 and RuNNer folders: input.nn, scaling.data and weights.*.data (doi:10.1021/acs.jctc.8b00770)."""
+"""n2p2 and RuNNer folders: input.nn, scaling.data and weights.*.data (doi:10.1021/acs.jctc.8b00770).
+
+Potentials of the second and of the fourth generation; the latter have weightse.*.data and hardness.*.data too.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from adiabat.architectures.local.bpnn import BPNN, BPNNConfig
+from adiabat.architectures.local.hdnnp4g import HDNNP4G, HDNNP4GConfig
+from adiabat.descriptors.scaling import FeatureScaling
 from adiabat.descriptors.symmetry_functions import SymmetryFunction
 from adiabat.elements import number
 from adiabat.errors import CheckpointError
+from adiabat.nn.element_networks import ElementNetworks
 from adiabat.nn.inner_cutoffs import KINDS
 from adiabat.potential import Referenced
 from adiabat.pretrained.kit import Imported, Kit
@@ -26,56 +34,136 @@ _ACTIVATIONS = {
     "c": "cosine",
     "l": "linear",
 }
+_SCREENINGS = {"c": "cosine", "p1": "poly1", "p2": "poly2", "p3": "poly3", "p4": "poly4"}
 
 
 def from_kit(kit: Kit) -> Imported:
-    """The kit's short-range network; the program's atomic energies leave reference energies out."""
+    """The kit's potential; the program's atomic energies are the short-range networks' without references."""
     length = float(kit.meta["length_unit_in_angstrom"])
     units = ("eV", "Å") if length == 1.0 else ("Hartree", "Bohr")
     units = (kit.meta.get("energy_unit", units[0]), kit.meta.get("length_unit", units[1]))
     model = read_n2p2(kit.path, length=length, energy=energy_unit(units[0]))
-    return Imported({"": model}, energy_unit=units[0], length_unit=units[1], offset=True)
+    found = Imported({"": model}, energy_unit=units[0], length_unit=units[1], offset=True)
+    if isinstance(model.model, HDNNP4G):
+        return replace(found, beside=("electrostatic_energies",), supercells=True)
+    return found
 
 
 def read_n2p2(folder: str | Path, length: float = BOHR, energy: float = HARTREE) -> Referenced:
     """The potential in a folder of n2p2 or RuNNer files, in float64, eV and Å.
 
     Args:
-        folder: with input.nn, scaling.data and one weights.*.data for each element.
+        folder: with input.nn, scaling.data and one weights.*.data for each element; of a fourth-generation potential
+            also one weightse.*.data and one hardness.*.data.
         length: the files' length unit in Å.
         energy: the files' energy unit in eV.
 
     Raises:
-        CheckpointError: a file is missing or asks for something other than a second-generation network.
+        CheckpointError: a file is missing or asks for something other than a network of the second or fourth
+            generation.
     """
     folder = Path(folder)
     words = _keywords(folder / "input.nn")
+    if _generation(words, folder / "input.nn") == 4:
+        return _read_fourth(folder, words, length, energy)
     names = sorted(_one(words, "elements"), key=number)
     elements = [number(n) for n in names]
-    functions = [f for n in names for f in _functions(words, n, names, length)]
-    cutoff_type, *alpha = _one(words, "cutoff_type")
-    *hidden, last = _one(words, "global_activation_short")
-    if last != "l":
-        raise CheckpointError(f"the output layer of {folder} has activation '{last}': only 'l' (linear) is known.")
-    config = BPNNConfig.parse(
-        {
-            "cutoff": max(f.cutoff for f in functions),
-            "cutoff_function": KINDS[int(cutoff_type)],
-            "inner": float(alpha[0]) if alpha else 0.0,
-            "functions": functions,
-            "hidden": [int(n) for n in _one(words, "global_nodes_short")],
-            "activations": [_ACTIVATIONS[a] for a in hidden],
-        }
-    )
-    model = BPNN(config, elements).double()
+    hidden, activations = _layers(words, "short")
+    options = _functions_of_all(words, names, length) | {"hidden": hidden, "activations": activations}
+    model = BPNN(BPNNConfig.parse(options), elements).double()
     for place, z in enumerate(elements):
-        _fill_weights(model, place, folder / f"weights.{z:03d}.data")
-    _fill_scaling(model, words, names, folder / "scaling.data")
+        _fill_weights(model.networks, place, folder / f"weights.{z:03d}.data")
+    _fill_scaling(model.scaling, words, folder / "scaling.data")
     mean = float(words["mean_energy"][0][0]) if "mean_energy" in words else 0.0
     scale = float(words["conv_energy"][0][0]) if "conv_energy" in words else 1.0
+    return Referenced(model, _reference(words, elements, energy, mean), energy / scale)
+
+
+def _read_fourth(folder: Path, words: dict[str, list[list[str]]], length: float, energy: float) -> Referenced:
+    """A fourth-generation potential. Its networks give eV, as charges act on each other in eV."""
+    if {"mean_energy", "conv_energy", "conv_length"} & words.keys():
+        raise CheckpointError(f"{folder} has normalized units, which a fourth-generation potential is not read in.")
+    names = sorted(_one(words, "elements"), key=number)
+    elements = [number(n) for n in names]
+    hidden, activations = _layers(words, "short")
+    charge_hidden, charge_activations = _layers(words, "electrostatic")
+    if activations != charge_activations:
+        raise CheckpointError(
+            f"the networks of {folder} have activations {activations} and {charge_activations}: only equal ones are"
+            " known."
+        )
+    options = _functions_of_all(words, names, length)
+    permittivity = float(words["four_pi_epsilon"][0][0]) if "four_pi_epsilon" in words else 1.0
+    options |= {
+        "hidden": hidden,
+        "charge_hidden": charge_hidden,
+        "activation": activations,
+        "widths": {name: float(width) * length for name, width in words.get("fixed_gausswidth", [])},
+        "split": _split(words, energy / length),
+        "coulomb": energy * length / permittivity,
+        **_screening(words, options["cutoff"] / length),
+    }
+    if set(options["widths"]) != set(names):
+        raise CheckpointError(f"{folder}/input.nn needs one fixed_gausswidth for each of {', '.join(names)}.")
+    model = HDNNP4G(HDNNP4GConfig.parse(options), elements).double()
+    for place, z in enumerate(elements):
+        _fill_weights(model.charge_networks, place, folder / f"weightse.{z:03d}.data", energy)
+        _fill_weights(model.networks, place, folder / f"weights.{z:03d}.data", energy, first=True)
+        hardness = float(_text(folder / f"hardness.{z:03d}.data").split()[0])
+        with torch.no_grad():
+            model.equilibration.root[place] = (hardness * energy) ** 0.5
+    _fill_scaling(model.scaling, words, folder / "scaling.data")
+    return Referenced(model, _reference(words, elements, energy))
+
+
+def _functions_of_all(words: dict[str, list[list[str]]], names: list[str], length: float) -> dict[str, Any]:
+    """Options of the symmetry functions."""
+    functions = [f for n in names for f in _functions(words, n, names, length)]
+    cutoff_type, *alpha = _one(words, "cutoff_type")
+    return {
+        "cutoff": max(f.cutoff for f in functions),
+        "cutoff_function": KINDS[int(cutoff_type)],
+        "inner": float(alpha[0]) if alpha else 0.0,
+        "functions": functions,
+    }
+
+
+def _layers(words: dict[str, list[list[str]]], kind: str) -> tuple[list[int], list[str]]:
+    """Nodes and activations of the hidden layers of the short or electrostatic networks."""
+    *hidden, last = _one(words, f"global_activation_{kind}")
+    if last != "l":
+        raise CheckpointError(f"the output layer has activation '{last}': only 'l' (linear) is known.")
+    return [int(n) for n in _one(words, f"global_nodes_{kind}")], [_ACTIVATIONS[a] for a in hidden]
+
+
+def _reference(
+    words: dict[str, list[list[str]]], elements: list[int], energy: float, mean: float = 0.0
+) -> dict[int, float]:
     offsets = {number(n): float(e) for n, e in words.get("atom_energy", [])}
-    reference = {z: (offsets.get(z, 0.0) + mean) * energy for z in elements}
-    return Referenced(model, reference, energy / scale)
+    return {z: (offsets.get(z, 0.0) + mean) * energy for z in elements}
+
+
+def _screening(words: dict[str, list[list[str]]], cutoff: float) -> dict[str, Any]:
+    """Radii of the screening over the cutoff, and its function."""
+    if "screen_electrostatics" not in words:
+        return {"screening": None}
+    start, stop, *function = words["screen_electrostatics"][0]
+    name = function[0] if function else "c"
+    if name not in _SCREENINGS:
+        raise CheckpointError(f"screening with function '{name}' is not known: {', '.join(_SCREENINGS)} are.")
+    return {"screening": [float(start) / cutoff, float(stop) / cutoff], "screening_function": _SCREENINGS[name]}
+
+
+def _split(words: dict[str, list[list[str]]], force: float) -> dict[str, Any]:
+    """Where the program splits Ewald's sum; its precision is a force with the method of Kolafa and Perram."""
+    method = words.get("ewald_truncation_error_method", [["0"]])[0][0]
+    precision, *charge = words.get("ewald_prec", [["1e-6"]])[0]
+    if method == "0":
+        return {"rule": "jackson-catlow", "precision": float(precision)}
+    if len(charge) > 1:
+        raise CheckpointError("ewald_prec with a radius is not known: give precision and largest charge alone.")
+    largest = float(charge[0]) if charge else 1.0
+    return {"rule": "kolafa-perram", "precision": float(precision) * force, "charge": largest}
 
 
 def _keywords(file: Path) -> dict[str, list[list[str]]]:
@@ -85,13 +173,17 @@ def _keywords(file: Path) -> dict[str, list[list[str]]]:
         words = line.split("#")[0].split()
         if words:
             found[words[0]].append(words[1:])
-    kind = found.get("nnp_type", [["2G"]])[0][0]
-    if kind not in ("2G", "2G-HDNNP", "HDNNP-2G", "0", "1"):
-        raise CheckpointError(f"{file} is of type {kind}: only second-generation networks (2G) are known.")
-    generation = found.get("nnp_generation", [["2"]])[0][0]
-    if generation != "2":
-        raise CheckpointError(f"{file} is of generation {generation}: only the second is known.")
     return dict(found)
+
+
+def _generation(words: dict[str, list[list[str]]], file: Path) -> int:
+    """2 or 4."""
+    kind = words.get("nnp_type", words.get("nnp_generation", [["2"]]))[0][0]
+    if kind in ("2G", "2G-HDNNP", "HDNNP-2G", "0", "1", "2"):
+        return 2
+    if kind in ("4G", "4G-HDNNP", "HDNNP-4G", "4"):
+        return 4
+    raise CheckpointError(f"{file} is of type {kind}: only networks of the second and fourth generation are known.")
 
 
 def _one(words: dict[str, list[list[str]]], name: str) -> list[str]:
@@ -102,7 +194,10 @@ def _one(words: dict[str, list[list[str]]], name: str) -> list[str]:
 
 def _text(file: Path) -> str:
     if not file.exists():
-        raise CheckpointError(f"{file} is missing: an n2p2 folder needs input.nn, scaling.data and weights.*.data.")
+        raise CheckpointError(
+            f"{file} is missing: an n2p2 folder needs input.nn, scaling.data and weights.*.data; one of the fourth"
+            " generation also weightse.*.data and hardness.*.data."
+        )
     return file.read_text()
 
 
@@ -111,7 +206,7 @@ def _functions(
 ) -> list[SymmetryFunction]:
     """The functions of one element in the program's order, which scaling.data and the weights follow."""
     found = []
-    for own, kind, *rest in words.get("symfunction_short", []):
+    for own, kind, *rest in [*words.get("symfunction_short", []), *words.get("symfunction", [])]:
         if own != center:
             continue
         if kind not in _FUNCTIONS:
@@ -141,24 +236,38 @@ def _functions(
     ]
 
 
-def _fill_weights(model: BPNN, place: int, file: Path) -> None:
-    """First column of the file: for each layer the weights [inputs, outputs] row by row, then the biases."""
+def _fill_weights(networks: ElementNetworks, place: int, file: Path, scale: float = 1.0, first: bool = False) -> None:
+    """First column of the file: for each layer the weights [inputs, outputs] row by row, then the biases.
+
+    Args:
+        networks: to be filled.
+        place: of the element.
+        file: of the element.
+        scale: what the output is multiplied by.
+        first: whether the file's last input is our first.
+    """
     values = torch.tensor(
         [float(line.split()[0]) for line in _text(file).splitlines() if line.strip() and line.strip()[0] != "#"],
         dtype=torch.float64,
     )
-    start = 0
+    start, layers = 0, list(networks.layers[place])  # type: ignore[arg-type]
     with torch.no_grad():
-        for layer in model.networks.layers[place]:  # type: ignore[union-attr]
+        for depth, layer in enumerate(layers):
             rows, columns = layer.in_features, layer.out_features
-            layer.weight.copy_(values[start : start + rows * columns].reshape(rows, columns).T)
-            layer.bias.copy_(values[start + rows * columns : start + (rows + 1) * columns])
-            start += (rows + 1) * columns
-    if start != len(values):
-        raise CheckpointError(f"{file} has {len(values)} weights where the network of input.nn has {start}.")
+            end = start + (rows + 1) * columns
+            if end > len(values):
+                break
+            weight = values[start : start + rows * columns].reshape(rows, columns).T
+            factor = scale if depth == len(layers) - 1 else 1.0
+            layer.weight.copy_(factor * (weight.roll(1, 1) if first and not depth else weight))
+            layer.bias.copy_(factor * values[start + rows * columns : end])
+            start = end
+    wanted = sum(layer.weight.numel() + layer.bias.numel() for layer in layers)
+    if wanted != len(values):
+        raise CheckpointError(f"{file} has {len(values)} weights where the network of input.nn has {wanted}.")
 
 
-def _fill_scaling(model: BPNN, words: dict[str, list[list[str]]], names: list[str], file: Path) -> None:
+def _fill_scaling(scaling: FeatureScaling, words: dict[str, list[list[str]]], file: Path) -> None:
     """Turns the program's scaling rule and the minimum, maximum, mean and sigma of each function into ours."""
     low = float(words["scale_min_short"][0][0]) if "scale_min_short" in words else 0.0
     high = float(words["scale_max_short"][0][0]) if "scale_max_short" in words else 1.0
@@ -175,5 +284,5 @@ def _fill_scaling(model: BPNN, words: dict[str, list[list[str]]], names: list[st
         shift = mean if by_sigma or centered else smallest if ranged else 0.0
         offset = low if by_sigma or ranged else 0.0
         # low + factor (G − shift) as factor (G − (shift − low / factor))
-        model.scaling.shift[int(element) - 1, int(index) - 1] = shift - offset / factor
-        model.scaling.factor[int(element) - 1, int(index) - 1] = factor
+        scaling.shift[int(element) - 1, int(index) - 1] = shift - offset / factor
+        scaling.factor[int(element) - 1, int(index) - 1] = factor
