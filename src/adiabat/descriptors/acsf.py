@@ -5,18 +5,23 @@
 | R_ij, R_ik, R_jk | `r_ij`, `r_ik`, `r_jk` | [pairs] or [triplets], Å |
 | f_c(R) | `InnerCutoff` | 1 |
 | η, R_s | `eta`, `shift` | Å⁻², Å |
+| κ | `kappa` | Å⁻¹ |
 | ζ, λ | `zeta`, `sign` | 1 |
-| G², G⁴, G⁵ (eqs. 6, 8, 9) | kinds "G2", "G4", "G5" | [atoms, features], 1 |
+| G¹ to G⁵ (eqs. 5 to 9) | kinds "G1" to "G5" | [atoms, features], 1 |
 
 Departures from the paper: the cutoff function is any of n2p2's; G⁴ and G⁵ count each unordered neighbor pair
 once and may be shifted, exp(−η Σ (R − R_s)²), as in n2p2 (doi:10.1021/acs.jctc.8b00770; its types 3 and 9).
+
+The same class evaluates functions of all neighbors, weighted by their elements (wacsf.py), and functions of compact
+ranges and angles (compact_functions.py), in any mixture.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -25,13 +30,14 @@ from torch.utils.checkpoint import checkpoint
 
 from adiabat.descriptors.base import Descriptor, DescriptorConfig, element_index
 from adiabat.descriptors.symmetry_functions import Recipe, SymmetryFunction
+from adiabat.descriptors.symmetry_terms import PairFamily, Range, TripletFamily, TripletKey
 from adiabat.elements import number
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph, triplets
 from adiabat.kernels.build import available
 from adiabat.kernels.pairs import PairIndex
-from adiabat.kernels.symmetry_functions import NAME, AngularFunction, RadialFunction, SymmetryFunctions
-from adiabat.nn.inner_cutoffs import KINDS, CutoffKind, InnerCutoff
+from adiabat.kernels.symmetry_functions import NAME, AngularFunction, RadialFunction, SymmetryFunctions, Window
+from adiabat.nn.inner_cutoffs import KINDS, CutoffKind
 
 CHUNK = 500_000  # triplets evaluated together: about 1 GB of intermediates in float64
 
@@ -59,8 +65,8 @@ class ACSFConfig(DescriptorConfig):
 class ACSF(Descriptor):
     """Values and slopes of a set of symmetry functions.
 
-    Distinct functions are evaluated once for all pairs and triplets, summed per neighbor element, and each central
-    atom then picks the sums its element asks for.
+    Distinct functions are evaluated once for all pairs and triplets, summed per neighbor element or over all
+    neighbors with weights, and each central atom then picks the sums its element asks for.
 
     Args:
         functions: in the order of the features of their central element.
@@ -69,17 +75,7 @@ class ACSF(Descriptor):
     """
 
     element: Tensor
-    element_pair: Tensor
     choice: Tensor
-    radial_eta: Tensor
-    radial_shift: Tensor
-    radial_cutoff: Tensor
-    range_eta: Tensor
-    range_shift: Tensor
-    range_cutoff: Tensor
-    range_wide: Tensor
-    pick_range: Tensor
-    pick_power: Tensor
 
     def __init__(
         self,
@@ -89,93 +85,78 @@ class ACSF(Descriptor):
         inner: float = 0.0,
     ):
         super().__init__(elements, max((f.cutoff for f in functions), default=0.0))
-        kinds = len(self.elements)
         self.cutoff_kind: CutoffKind = cutoff_kind
         self.inner = inner
         _check(functions, self.elements)
         self.functions = tuple(functions)
         self._frozen: SymmetryFunctions | None = None
         self._kernels: dict[torch.dtype, SymmetryFunctions | None] = {}
-        self.cutoffs = nn.ModuleList(
-            InnerCutoff(cutoff_kind, c, inner) for c in sorted({f.cutoff for f in functions})
-        )
-        self._radial = _distinct((f.eta, f.shift, f.cutoff) for f in functions if f.kind == "G2")
-        self._angular = _distinct(_angular_key(f) for f in functions if f.kind != "G2")
-        self._ranges = _distinct(key[:4] for key in self._angular)
-        self._powers = _distinct(key[4:] for key in self._angular)
-        self.angular_cutoff = max((f.cutoff for f in functions if f.kind != "G2"), default=0.0)
-        self.narrow = all(f.kind != "G5" for f in functions)
-        self._register_columns()
-        rows, column = torch.triu_indices(kinds, kinds)
-        both = torch.zeros((kinds, kinds), dtype=torch.int64)
-        both[rows, column] = both[column, rows] = torch.arange(len(rows))
-        self.register_buffer("element_pair", both, persistent=False)
+        wide = [f for f in functions if not f.pairwise]
+        self.angular_cutoff = max((f.cutoff for f in wide), default=0.0)
+        self.narrow = not any(f.wide for f in wide)
         self.register_buffer("element", element_index(self.elements), persistent=False)
-        self._register_choice(functions)
-
-    def _register_columns(self) -> None:
-        """Parameters of the distinct functions as float64 rows, cast where they are used."""
-        radii = [c.cutoff for c in self.cutoffs]  # type: ignore[union-attr]
-        tables = {
-            "radial_eta": [eta for eta, _, _ in self._radial],
-            "radial_shift": [shift for _, shift, _ in self._radial],
-            "radial_cutoff": [radii.index(c) for _, _, c in self._radial],
-            "range_eta": [key[0] for key in self._ranges],
-            "range_shift": [key[1] for key in self._ranges],
-            "range_cutoff": [radii.index(key[2]) for key in self._ranges],
-            "range_wide": [key[3] for key in self._ranges],
-        }
-        for name, values in tables.items():
-            real = name.endswith(("eta", "shift"))
-            kind = torch.float64 if real else torch.bool if name == "range_wide" else torch.int64
-            self.register_buffer(name, torch.tensor(values, dtype=kind), persistent=False)
-        # rows of ones: multiplying by them picks columns several times faster than indexing does
-        for name, distinct, part in (
-            ("pick_range", self._ranges, slice(4)),
-            ("pick_power", self._powers, slice(4, 6)),
-        ):
-            pick = torch.zeros((len(distinct), len(self._angular)), dtype=torch.float64)
-            for column, key in enumerate(self._angular):
-                pick[distinct.index(key[part]), column] = 1.0
-            self.register_buffer(name, pick, persistent=False)
-
-    def _register_choice(self, functions: Sequence[SymmetryFunction]) -> None:
-        """`choice [elements, size]`: which column of all sums is which feature; the last column is a zero."""
-        kinds = len(self.elements)
-        places = {z: k for k, z in enumerate(self.elements)}
-        pairs = kinds * (kinds + 1) // 2
-        rows: list[list[int]] = [[] for _ in self.elements]
-        for f in functions:
-            near = [places[number(n)] for n in f.neighbors]
-            if f.kind == "G2":
-                column = near[0] * len(self._radial) + self._radial.index((f.eta, f.shift, f.cutoff))
-            else:
-                block = int(self.element_pair[near[0], near[1]])
-                column = kinds * len(self._radial) + block * len(self._angular)
-                column += self._angular.index(_angular_key(f))
-            rows[places[number(f.center)]].append(column)
-        self.sizes = tuple(len(row) for row in rows)
-        zero = kinds * len(self._radial) + pairs * len(self._angular)
-        padded = [row + [zero] * (self.size - len(row)) for row in rows]
+        families, columns = self._families()
+        self.pairs = nn.ModuleList(f for f in families if isinstance(f, PairFamily))
+        self.triples = nn.ModuleList(f for f in families if isinstance(f, TripletFamily))
+        zero = sum(f.width for f in families)  # the last column is a zero
+        self.sizes = tuple(len(row) for row in columns)
+        padded = [row + [zero] * (self.size - len(row)) for row in columns]
         self.register_buffer("choice", torch.tensor(padded), persistent=False)
+
+    def _families(self) -> tuple[list[PairFamily | TripletFamily], list[list[int]]]:
+        """Distinct functions, those of pairs first, and which columns of all their sums are an element's features."""
+        kinds, found = len(self.elements), []
+        keys: list[Any] = [(_key(f, self._window(f)), f.weights(self.elements)) for f in self.functions]
+        for make, kind in ((PairFamily, Range), (TripletFamily, TripletKey)):
+            for weighted in (False, True):
+                own = dict.fromkeys(k for k in keys if isinstance(k[0], kind) and bool(k[1]) == weighted)
+                if own:
+                    found.append(make(list(own), kinds))
+        places: dict[Any, tuple[PairFamily | TripletFamily, int]] = {}
+        first = 0
+        for family in found:
+            places |= {key: (family, first + place) for place, key in enumerate(family.keys)}
+            first += family.width
+        columns: list[list[int]] = [[] for _ in self.elements]
+        for f, key in zip(self.functions, keys, strict=True):
+            center, *near = self._places(f)
+            family, place = places[key]
+            block = int(family.block[tuple(near)]) if near else 0
+            columns[center].append(place + block * len(family.keys))
+        return found, columns
+
+    def _window(self, f: SymmetryFunction) -> Window:
+        """That of its distances."""
+        if f.compact:
+            return Window(KINDS.index(f.core), f.cutoff, f.begin, True, f.asymmetric)
+        inner = 0.0 if self.cutoff_kind.startswith("tanh3") else self.inner
+        return Window(KINDS.index(self.cutoff_kind), f.cutoff, inner * f.cutoff)
+
+    def _places(self, f: SymmetryFunction) -> list[int]:
+        """Places of center and neighbors among the elements."""
+        return [self.elements.index(number(name)) for name in (f.center, *f.neighbors)]
 
     def kernel(self) -> SymmetryFunctions:
         """The same functions in C++, in float64; CapabilityError if this machine has no compiler."""
-        places = {z: k for k, z in enumerate(self.elements)}
         counts = [0] * len(self.elements)
         radial, angular = [], []
         for f in self.functions:
-            center, *near = (places[number(n)] for n in (f.center, *f.neighbors))
-            if f.kind == "G2":
-                radial.append(RadialFunction(center, near[0], f.eta, f.shift, f.cutoff, counts[center]))
+            center, *near = self._places(f)
+            key = _key(f, self._window(f))
+            own: dict[str, Any] = {
+                "center": center,
+                "feature": counts[center],
+                "weights": f.weights(self.elements),
+            }
+            if isinstance(key, Range):
+                own |= {"window": key.window, "eta": key.eta, "shift": key.shift, "kappa": key.kappa}
+                radial.append(RadialFunction(neighbor=near[0] if near else None, **own))
             else:
-                both, wide = (near[0], near[1]), f.kind == "G5"
-                own = AngularFunction(center, both, f.eta, f.shift, f.cutoff, wide, f.zeta, f.sign, counts[center])
-                angular.append(own)
+                own |= {"window": key.range.window, "eta": key.range.eta, "shift": key.range.shift, "wide": f.wide}
+                both = (near[0], near[1]) if near else None
+                angular.append(AngularFunction(neighbors=both, angle=key.angle, **own))
             counts[center] += 1
-        form = KINDS.index(self.cutoff_kind)
-        inner = 0.0 if self.cutoff_kind.startswith("tanh3") else self.inner
-        return SymmetryFunctions(radial, angular, len(self.elements), self.size, form, inner)
+        return SymmetryFunctions(radial, angular, len(self.elements), self.size)
 
     def freeze(self) -> None:
         self._frozen = self.kernel()
@@ -186,16 +167,18 @@ class ACSF(Descriptor):
         vectors = graph.vectors()
         r = vectors.norm(dim=1)
         kinds = self.element[graph.system.numbers]
-        atoms, near = graph.system.atoms, len(self.elements)
-        sums = self._sum(self._radial_values(r), graph.centers * near + kinds[graph.neighbors], atoms, near)
+        atoms, near = graph.system.atoms, [kinds[graph.neighbors]]
+        sums = [f.total(f(r), graph.centers, near, atoms) for f in self.pairs]  # type: ignore[operator]
         runs = [(0, atoms)] if graph.triplets is not None else list(pairwise(self._bounds(graph, r)))
-        if len(runs) == 1:
-            more = self._angular_sums(vectors, r, graph, kinds, 0, atoms)
+        if not self.triples:
+            pass
+        elif len(runs) == 1:
+            sums.append(self._angular_sums(vectors, r, graph, kinds, 0, atoms))
         else:  # recomputed in the backward pass, so that 100,000 atoms fit into memory
             arguments = [(vectors, r, graph, kinds, *run) for run in runs]
-            more = torch.cat([checkpoint(self._angular_sums, *a, use_reentrant=False) for a in arguments])  # type: ignore[arg-type]
-        columns = torch.cat([sums, more, r.new_zeros((atoms, 1))], dim=1)
-        return columns.gather(1, self.choice[kinds])
+            parts = [checkpoint(self._angular_sums, *a, use_reentrant=False) for a in arguments]  # type: ignore[arg-type]
+            sums.append(torch.cat(parts))  # type: ignore[arg-type]
+        return torch.cat([*sums, r.new_zeros((atoms, 1))], dim=1).gather(1, self.choice[kinds])
 
     def prepare(self, graph: Graph) -> Graph:
         return graph.replace(triplets=self.triplets(graph))
@@ -214,16 +197,18 @@ class ACSF(Descriptor):
         return [0, *((run[1:] != run[:-1]).nonzero()[:, 0] + 1).tolist(), atoms]
 
     def _angular_sums(self, vectors: Tensor, r: Tensor, graph: Graph, kinds: Tensor, begin: int, end: int) -> Tensor:
-        """Triplet sums of the atoms from `begin` to before `end` `[end − begin, blocks · functions]`."""
+        """Triplet sums of the atoms from `begin` to before `end` `[end − begin, sums]`."""
         stored = graph.triplets
         first, second = self._triplets(graph, vectors, r, begin, end) if stored is None else stored.unbind(0)
-        block = self._block(graph, kinds, first, second)
+        near = [kinds[graph.neighbors[pair]] for pair in (first, second)]
         r_jk = (vectors.index_select(0, second) - vectors.index_select(0, first)).norm(dim=1)
-        ranges = self._ranges_of(r)
-        ij, ik = ranges.index_select(0, first), ranges.index_select(0, second)
-        values = self._angular_values(r.index_select(0, first), r.index_select(0, second), r_jk, ij, ik)
-        blocks = len(self.elements) * (len(self.elements) + 1) // 2
-        return self._sum(values, (graph.centers[first] - begin) * blocks + block, end - begin, blocks)
+        r_ij, r_ik = r.index_select(0, first), r.index_select(0, second)
+        sums = []
+        for family in self.triples:
+            ranges = family.ranges(r)  # type: ignore[operator]
+            values = family(r_ij, r_ik, r_jk, ranges.index_select(0, first), ranges.index_select(0, second))
+            sums.append(family.total(values, graph.centers[first] - begin, near, end - begin))  # type: ignore[operator]
+        return torch.cat(sums, dim=1)
 
     def values(self, graph: Graph) -> Tensor:
         """What `forward` gives, without gradient history and in C++ where that can be."""
@@ -257,31 +242,36 @@ class ACSF(Descriptor):
             vectors = graph.vectors()
             r = vectors.norm(dim=1)
             kinds = self.element[graph.system.numbers]
-            near = len(self.elements)
-            blocks = near * (near + 1) // 2
-            pairs = len(r)
-            (slope,) = _slopes(self._radial_values, r)
-            index = torch.arange(pairs, device=r.device) * near + kinds[graph.neighbors]
-            radial = self._sum(slope[:, :, None] * (vectors / r[:, None])[:, None, :], index, pairs, near)
+            near = [kinds[graph.neighbors]]
+            pairs, sums = torch.arange(len(r), device=r.device), []
+            for family in self.pairs:
+                (slope,) = _slopes(family.forward, r)  # type: ignore[arg-type]
+                sums.append(
+                    family.total(slope[:, :, None] * (vectors / r[:, None])[:, None, :], pairs, near, len(r))  # type: ignore[operator]
+                )
             first, second = self._triplets(graph, vectors, r, 0, graph.system.atoms)
-            block = self._block(graph, kinds, first, second)
-            angular = self._angular_jacobian(vectors, r, first, second, block, blocks)
-            columns = torch.cat([radial, angular, r.new_zeros((pairs, 1, 3))], dim=1)
+            both = [kinds[graph.neighbors[pair]] for pair in (first, second)]
+            sums += [self._angular_jacobian(f, vectors, r, first, second, both) for f in self.triples]
+            columns = torch.cat([*sums, r.new_zeros((len(r), 1, 3))], dim=1)
             choice = self.choice[kinds[graph.centers]]
             return self.forward(graph), columns.gather(1, choice[:, :, None].expand(-1, -1, 3))
 
+    @staticmethod
     def _angular_jacobian(
-        self, vectors: Tensor, r: Tensor, first: Tensor, second: Tensor, block: Tensor, blocks: int
+        family: Any, vectors: Tensor, r: Tensor, first: Tensor, second: Tensor, near: list[Tensor]
     ) -> Tensor:
-        """Slopes of all triplet sums with respect to pair vectors `[pairs, blocks · functions, 3]`."""
+        """Slopes of a family's sums with respect to pair vectors `[pairs, sums, 3]`."""
         across = vectors[second] - vectors[first]
         r_ij, r_ik, r_jk = r[first], r[second], across.norm(dim=1)
-        by_ij, by_ik, by_jk = _slopes(self._angular_values, r_ij, r_ik, r_jk)
+        by_ij, by_ik, by_jk = _slopes(family.of_distances, r_ij, r_ik, r_jk)
         side = (by_jk / r_jk[:, None])[:, :, None] * across[:, None, :]
-        near = (by_ij / r_ij[:, None])[:, :, None] * vectors[first][:, None, :] - side
-        far = (by_ik / r_ik[:, None])[:, :, None] * vectors[second][:, None, :] + side
-        total = self._sum(near, first * blocks + block, len(r), blocks)
-        return total + self._sum(far, second * blocks + block, len(r), blocks)
+        total = None
+        for pair, own, distance, sign in ((first, by_ij, r_ij, -1.0), (second, by_ik, r_ik, 1.0)):
+            along = (own / distance[:, None])[:, :, None] * vectors[pair][:, None, :] + sign * side
+            part = family.total(along, pair, near, len(r))
+            total = part if total is None else total + part
+        assert total is not None
+        return total
 
     def _triplets(self, graph: Graph, vectors: Tensor, r: Tensor, begin: int, end: int) -> tuple[Tensor, Tensor]:
         """First and second pair of every contributing triplet of some atoms."""
@@ -295,62 +285,6 @@ class ACSF(Descriptor):
             inside = (across < self.angular_cutoff**2).nonzero()[:, 0]
             first, second = first[inside], second[inside]
         return first, second
-
-    def _block(self, graph: Graph, kinds: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        """Element pair of the neighbors of each triplet `[triplets]`."""
-        return self.element_pair[kinds[graph.neighbors[first]], kinds[graph.neighbors[second]]]
-
-    @staticmethod
-    def _sum(values: Tensor, index: Tensor, rows: int, blocks: int) -> Tensor:
-        """Adds `[n, functions, ...]` into `[rows, blocks · functions, ...]` at `index = row · blocks + block`."""
-        out = values.new_zeros((rows * blocks, *values.shape[1:])).index_add(0, index, values)
-        return out.reshape(rows, blocks * values.shape[1], *values.shape[2:])
-
-    def _cut(self, r: Tensor, which: Tensor) -> Tensor:
-        if len(self.cutoffs) == 1:
-            return self.cutoffs[0](r)[:, None]
-        return torch.stack([c(r) for c in self.cutoffs], dim=1)[:, which]
-
-    def _radial_values(self, r: Tensor) -> Tensor:
-        """Summands of the distinct G² `[pairs, functions]` (eq. 6)."""
-        eta, shift = self.radial_eta.to(r.dtype), self.radial_shift.to(r.dtype)
-        return torch.exp(-eta * (r[:, None] - shift) ** 2) * self._cut(r, self.radial_cutoff)
-
-    def _ranges_of(self, r: Tensor) -> Tensor:
-        """exp(−η (R − R_s)²) f_c(R) of the distinct (η, R_s, R_c) of G⁴ and G⁵ `[n, ranges]`."""
-        eta, shift = self.range_eta.to(r.dtype), self.range_shift.to(r.dtype)
-        return torch.exp(-eta * (r[:, None] - shift) ** 2) * self._cut(r, self.range_cutoff)
-
-    def _angular_values(
-        self, r_ij: Tensor, r_ik: Tensor, r_jk: Tensor, ij: Tensor | None = None, ik: Tensor | None = None
-    ) -> Tensor:
-        """Summands of the distinct G⁴ and G⁵ `[triplets, functions]` (eqs. 8, 9).
-
-        `ij` and `ik` are the ranges of r_ij and r_ik where they are known already.
-        """
-        cosine = (r_ij**2 + r_ik**2 - r_jk**2) / (2.0 * r_ij * r_ik)
-        ranges = (self._ranges_of(r_ij) if ij is None else ij) * (self._ranges_of(r_ik) if ik is None else ik)
-        if self.narrow:
-            ranges = ranges * self._ranges_of(r_jk)
-        else:
-            ranges = ranges * torch.where(self.range_wide, 1.0, self._ranges_of(r_jk))
-        powers = torch.stack([power(1.0 + sign * cosine, zeta) for zeta, sign in self._powers] or [cosine], dim=1)
-        powers = powers[:, : len(self._powers)]
-        return (ranges @ self.pick_range.to(r_ij.dtype)) * (powers @ self.pick_power.to(r_ij.dtype))
-
-
-def power(base: Tensor, zeta: float) -> Tensor:
-    """2^(1−ζ) base^ζ for base ≥ 0; whole ζ by repeated squaring."""
-    half = 0.5 * base.clamp(min=0.0)
-    if zeta != int(zeta):
-        return 2.0 * half**zeta
-    result, square, left = None, half, int(zeta)
-    while left:
-        if left & 1:
-            result = square if result is None else result * square
-        square, left = square * square if left > 1 else square, left >> 1
-    assert result is not None
-    return 2.0 * result
 
 
 def _slopes(function: Callable[..., Tensor], *inputs: Tensor) -> list[Tensor]:
@@ -367,12 +301,19 @@ def _slopes(function: Callable[..., Tensor], *inputs: Tensor) -> list[Tensor]:
         return [torch.autograd.grad(p.sum(), weights, retain_graph=True)[0] for p in products]
 
 
-def _angular_key(f: SymmetryFunction) -> tuple[float, float, float, bool, float, int]:
-    return (f.eta, f.shift, f.cutoff, f.kind == "G5", f.zeta, f.sign)
-
-
-def _distinct(keys: Iterable[tuple]) -> list[tuple]:
-    return list(dict.fromkeys(keys))
+def _key(f: SymmetryFunction, window: Window) -> Range | TripletKey:
+    """What distinguishes a function from others of the same neighbors."""
+    shape = Range(window, wide=f.wide)
+    if f.kind in ("G2", "G4", "G5"):
+        shape = shape._replace(eta=f.eta, shift=f.shift)
+    if f.kind == "G3":
+        shape = shape._replace(kappa=f.kappa)
+    if f.pairwise:
+        return shape
+    if not f.compact:
+        return TripletKey(shape, (f.zeta, f.sign))
+    begin, end = (math.radians(angle) for angle in f.angles)
+    return TripletKey(shape, window._replace(begin=begin, end=end))
 
 
 def _check(functions: Sequence[SymmetryFunction], elements: tuple[int, ...]) -> None:
@@ -381,9 +322,23 @@ def _check(functions: Sequence[SymmetryFunction], elements: tuple[int, ...]) -> 
         if z not in centers:
             raise ConfigError(f"element {z} has no symmetry function: give at least one for every element.")
     for f in functions:
-        wanted = 1 if f.kind == "G2" else 2
-        if len(f.neighbors) != wanted:
+        wanted = 1 if f.pairwise else 2
+        if f.neighbors and len(f.neighbors) != wanted:
             raise ConfigError(f"a {f.kind} function has {len(f.neighbors)} neighbors {f.neighbors}: give {wanted}.")
         unknown = [n for n in (f.center, *f.neighbors) if number(n) not in elements]
         if unknown:
             raise ConfigError(f"the symmetry function {f} names {unknown[0]}, which is not among the elements.")
+        if f.compact and f.begin >= f.cutoff:
+            raise ConfigError(f"a {f.kind} function begins at {f.begin} Å and ends at {f.cutoff} Å: begin before.")
+        if f.compact and not f.pairwise:
+            _check_angles(f)
+
+
+def _check_angles(f: SymmetryFunction) -> None:
+    begin, end = f.angles
+    middle = 0.5 * (begin + end)
+    if not begin < end <= begin + 360.0 or (begin < 0.0 and middle != 0.0) or (end > 180.0 and middle != 180.0):
+        raise ConfigError(
+            f"a {f.kind} function of angles from {begin}° to {end}° is not smooth: stay within 0° to 180°, or be even"
+            " about one of them."
+        )

@@ -28,8 +28,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from adiabat.descriptors.acsf import power
 from adiabat.descriptors.base import Descriptor, element_index
+from adiabat.descriptors.symmetry_terms import power
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph, triplets
 from adiabat.kernels.environment_vectors import EnvironmentVectors

@@ -6,35 +6,78 @@ al., J. Chem. Phys. 148, 241709 (2018), doi:10.1063/1.5019667.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations_with_replacement, product
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from adiabat.elements import symbols
+from adiabat.errors import ConfigError
 from adiabat.settings import Settings
+
+Weight = Literal["number", "one"] | dict[str, float]
 
 
 class SymmetryFunction(Settings):
     """One function of one element's environment."""
 
-    kind: Literal["G2", "G4", "G5"]
-    """G2: pairs; G4: triplets with all three distances; G5: triplets without the neighbors' distance."""
+    kind: Literal["G1", "G2", "G3", "G4", "G5", "P2", "P4", "P5"]
+    """G1, G2, G3: pairs; G4: triplets with all three distances; G5: triplets without the neighbors' distance; P2, P4
+    and P5: the same of compact functions."""
     center: str
     """Symbol of the central atom."""
-    neighbors: tuple[str, ...]
-    """Symbols of the neighbors: one for G2, two for G4 and G5, in either order."""
-    eta: float = Field(ge=0.0)
-    """η, Å⁻²."""
+    neighbors: tuple[str, ...] = ()
+    """Symbols of the neighbors: one for pairs, two for triplets, in either order; none for all, weighted."""
+    weight: Weight = "number"
+    """Weight of neighbors of each element where none is named: number (Z), one, or a number for each symbol; those of
+    triplets are products of two."""
+    eta: float = Field(default=0.0, ge=0.0)
+    """η of G2, G4 and G5, Å⁻²."""
     shift: float = 0.0
-    """R_s, Å."""
+    """R_s of G2, G4 and G5, Å."""
+    kappa: float = 0.0
+    """κ of G3, Å⁻¹."""
     zeta: float = Field(default=1.0, ge=1.0)
-    """ζ, sharpness of the angular part."""
+    """ζ of G4 and G5, sharpness of the angular part."""
     sign: Literal[-1, 1] = 1
-    """λ: +1 has its maximum at 0°, −1 at 180°."""
+    """λ of G4 and G5: +1 has its maximum at 0°, −1 at 180°."""
     cutoff: float = Field(gt=0.0)
     """R_c, Å."""
+    begin: float = 0.0
+    """Where compact functions of distances begin, Å, and may be negative; they end at the cutoff."""
+    angles: tuple[float, float] = (0.0, 180.0)
+    """Where those of angles begin and end, degrees; beyond 0 or 180 only if centered there."""
+    core: Literal["poly1", "poly2", "poly3", "poly4", "exponential"] = "poly2"
+    """How compact functions fall from their middle."""
+    asymmetric: bool = False
+    """Whether they fall as core((2 − u) u) instead of core(u)."""
+
+    @property
+    def pairwise(self) -> bool:
+        """Whether it is a sum over pairs."""
+        return self.kind in ("G1", "G2", "G3", "P2")
+
+    @property
+    def wide(self) -> bool:
+        """Whether it is of triplets and leaves the neighbors' distance out."""
+        return self.kind in ("G5", "P5")
+
+    @property
+    def compact(self) -> bool:
+        """Whether it is of compact functions."""
+        return self.kind.startswith("P")
+
+    def weights(self, elements: Iterable[int]) -> tuple[float, ...]:
+        """Weight of each element; none where neighbors are named."""
+        if self.neighbors:
+            return ()
+        if isinstance(self.weight, str):
+            return tuple(float(z) if self.weight == "number" else 1.0 for z in elements)
+        missing = [s for s in symbols(elements) if s not in self.weight]
+        if missing:
+            raise ConfigError(f"weight {self.weight} has no number for {missing[0]}: add one.")
+        return tuple(self.weight[s] for s in symbols(elements))
 
 
 class Recipe(Settings):
@@ -55,20 +98,39 @@ class Recipe(Settings):
     signs: tuple[Literal[-1, 1], ...] = (-1, 1)
     """λ of the angular functions; each comes with every η and ζ."""
 
+    weights: tuple[Weight, ...] = ()
+    """Weights of the neighbors' elements: for each, every function once, of all neighbors; none for functions of
+    every element and two elements."""
+
     def functions(self, elements: Iterable[int], cutoff: float) -> list[SymmetryFunction]:
         """The symmetry functions for these elements and this cutoff (Å)."""
-        names = symbols(sorted(elements))
         step = (1.0 - self.start) * cutoff / max(self.shifted, 1)
         radial = [(eta / cutoff**2, 0.0) for eta in self.centered]
         radial += [(0.5 / step**2, self.start * cutoff + k * step) for k in range(self.shifted)]
-        angular = list(product([eta / cutoff**2 for eta in self.angular], self.zetas, self.signs))
-        found = []
-        for center in names:
-            for near in names:
-                own = {"kind": "G2", "center": center, "neighbors": (near,), "cutoff": cutoff}
-                found += [SymmetryFunction(**own, eta=eta, shift=shift) for eta, shift in radial]
-            for both in combinations_with_replacement(names, 2):
-                own = {"kind": self.triplets, "center": center, "neighbors": both, "cutoff": cutoff}
-                for eta, zeta, sign in angular:
-                    found.append(SymmetryFunction(**own, eta=eta, zeta=zeta, sign=sign))
-        return found
+        pairs = [{"kind": "G2", "eta": eta, "shift": shift} for eta, shift in radial]
+        triplets = [
+            {"kind": self.triplets, "eta": eta / cutoff**2, "zeta": zeta, "sign": sign}
+            for eta, zeta, sign in product(self.angular, self.zetas, self.signs)
+        ]
+        return for_elements(pairs, triplets, elements, cutoff, self.weights)
+
+
+def for_elements(
+    pairs: Sequence[Mapping[str, Any]],
+    triplets: Sequence[Mapping[str, Any]],
+    elements: Iterable[int],
+    cutoff: float,
+    weights: Sequence[Weight] = (),
+) -> list[SymmetryFunction]:
+    """Functions with these options for every center and every one or two neighbors, or all with each weight."""
+    names = symbols(sorted(elements))
+    found = []
+    for center in names:
+        own = {"center": center, "cutoff": cutoff}
+        for weight in weights:
+            found += [SymmetryFunction(**own, weight=weight, **f) for f in (*pairs, *triplets)]
+        for near in names if not weights else ():
+            found += [SymmetryFunction(**own, neighbors=(near,), **f) for f in pairs]
+        for both in combinations_with_replacement(names, 2) if not weights else ():
+            found += [SymmetryFunction(**own, neighbors=both, **f) for f in triplets]
+    return found

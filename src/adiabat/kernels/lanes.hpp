@@ -116,6 +116,35 @@ INLINE void sine_cosine(const Vec<T>& z, Vec<T>& sine, Vec<T>& cosine) {
     sine *= z;
 }
 
+// The series of arcsin: z + z^3/6 + ...
+struct Arcsine {
+    double term[24];
+    constexpr Arcsine() : term() {
+        double f = 1;
+        for (int k = 0; k < 24; ++k) {
+            term[k] = f / (2 * k + 1);
+            f *= (2 * k + 1) / (2.0 * (k + 1));
+        }
+    }
+};
+constexpr Arcsine arcsine;
+
+// arccos c for |c| <= 1: pi/2 - arcsin c where c is small, else with arccos c = 2 arcsin(sqrt((1 - c)/2))
+template <typename T>
+INLINE Vec<T> arccosine(const Vec<T>& c) {
+    constexpr int terms = sizeof(T) == 8 ? 24 : 11;
+    const Vec<T> size = c < Vec<T>{} ? -c : c;
+    const Ints<T> large = size > spread<T>(0.5);
+    const Vec<T> square = large ? (1 - size) * (T)0.5 : size * size;
+    Vec<T> value = spread<T>(arcsine.term[terms - 1]), root;
+#pragma GCC unroll 24
+    for (int k = terms - 2; k >= 0; --k) value = value * square + (T)arcsine.term[k];
+    for (int l = 0; l < Lanes<T>::count; ++l) root[l] = std::sqrt(square[l]);
+    value *= root;
+    const Vec<T> half = spread<T>(M_PI_2), acute = large ? 2 * value : half - value;
+    return c < Vec<T>{} ? 2 * half - acute : acute;
+}
+
 // A cutoff function and its slope; kinds as in nn/inner_cutoffs.py.
 template <typename T>
 struct Cutoff {

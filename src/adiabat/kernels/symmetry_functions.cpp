@@ -1,7 +1,7 @@
 // Atom-centered symmetry functions, their gradient and their Jacobian (symmetry_functions.py).
 //
-// The neighbors of a center are sorted by element. Triplets of one pair of elements are enumerated eight or sixteen
-// at a time, those within the cutoffs are packed side by side, and every full vector of them is evaluated at once.
+// The neighbors of a center are sorted by element. Triplets of one pair of elements, or of all neighbors in functions
+// that weigh them, are enumerated eight or sixteen at a time, those within the cutoffs are packed side by side, and every full vector of them is evaluated at once.
 // Each center writes to its own row and its own pairs, so nothing depends on the number of threads.
 #include <limits>
 #include <utility>
@@ -54,11 +54,14 @@ struct Chosen {
 #endif
 };
 
+struct Window {  // a cutoff function, or a function between two ends
+    int32_t form, compact, asymmetric;
+};
 struct Radial {
     int32_t cutoff, feature;
 };
-struct Pass {  // triplets of one center element and one pair of neighbor elements with one cutoff
-    int32_t cutoff, wide, ops, ops_end, groups, groups_end, functions, functions_end;
+struct Pass {  // triplets of one center element and one pair of neighbor elements, or all, with one window
+    int32_t cutoff, wide, angles, ops, ops_end, groups, groups_end, functions, functions_end;
 };
 struct Op {  // a further power of h = (1 + cos)/2 or l = (1 - cos)/2: a product of two, or one to a power
     int32_t raise, a, b;
@@ -67,7 +70,7 @@ struct Group {  // functions that share eta and shift: those of h, then those of
     int32_t functions, middle, end;
 };
 struct Function {
-    int32_t slot, feature;  // slot: the power zeta - 1
+    int32_t slot, feature;  // slot: the power zeta - 1, or the window of the angle
 };
 
 template <typename T>
@@ -75,11 +78,12 @@ struct Problem {
     index_t atoms, kinds, size;
     const index_t *begins, *neighbors, *kind;
     const T* vectors;
-    index_t form, classes, slots, widest;  // widest: functions of the largest pass
-    const double* cutoffs;
+    index_t classes, slots, widest, angles;  // widest: functions of the largest pass
+    const Window *windows, *turns;           // of the classes' distances; of angles
+    const double *ends, *turn_ends, *weights;  // weights: [classes][kinds]
     const int32_t* radial_begins;
     const Radial* radials;
-    const double* radial_values;
+    const double* radial_values;  // eta, shift, kappa
     const int32_t* pass_begins;
     const Pass* passes;
     const Op* ops;
@@ -93,6 +97,43 @@ struct Problem {
 
 enum Mode { VALUES, PULL, JACOBIAN };
 
+constexpr double UNIT[2] = {1, 0};
+
+// A window with its slope: 0 outside of left and right.
+template <typename T>
+struct Shape {
+    Cutoff<T> core;
+    bool compact, asymmetric;
+    T left, radius, middle, scale;
+    Shape(const Window& own, const double* ends)
+        : core(own.form, own.compact ? UNIT : ends), compact(own.compact), asymmetric(own.asymmetric),
+          left(compact ? ends[1] : -1), radius(ends[0]), middle((ends[0] + ends[1]) / 2),
+          scale(2 / (ends[0] - ends[1])) {}
+
+    INLINE void operator()(const Vec<T>& r, Vec<T>& f, Vec<T>& slope) const {
+        if (!compact) return core(r, f, slope);
+        const Vec<T> one = spread<T>(1), u = (r - middle) * scale, rate = u < Vec<T>{} ? -one * scale : one * scale;
+        Vec<T> v = u < Vec<T>{} ? -u : u;
+        v = v > one ? one : v;
+        if (!asymmetric) {
+            core(v, f, slope);
+            slope *= rate;
+        } else {
+            core((2 - v) * v, f, slope);
+            slope *= rate * (2 - 2 * v);
+        }
+    }
+};
+
+// cos z and sin z for any z that is not huge
+template <typename T>
+INLINE void wave(const Vec<T>& z, Vec<T>& cosine, Vec<T>& sine) {
+    const Vec<T> magic = spread<T>(Lanes<T>::magic), shifted = z * (T)M_1_PI + magic, n = shifted - magic;
+    sine_cosine<T>((z - n * (T)0x1.921fb6p1) - n * (T)(M_PI - 0x1.921fb6p1), sine, cosine);
+    const Ints<T> odd = ((Ints<T>)shifted & 1) != 0;
+    sine = odd ? -sine : sine, cosine = odd ? -cosine : cosine;
+}
+
 // What one thread needs to evaluate one center after the other.
 template <typename T, Mode MODE>
 struct Center : ByElement<T> {
@@ -101,6 +142,9 @@ struct Center : ByElement<T> {
     static constexpr int lanes = Lanes<T>::count, CHUNK = 32 * lanes, ROOM = CHUNK + lanes;
     static constexpr int STREAMS = MODE == VALUES ? 5 : 10;
     using vec = Vec<T>;
+    struct Span {  // of places for neighbors; those that fill up are out of reach
+        index_t begin, end;
+    };
     struct Record {
         int32_t j, k, offset;
         Chosen<T> chosen;
@@ -109,7 +153,7 @@ struct Center : ByElement<T> {
     const Problem<T>& q;
     index_t width, sets;             // width: places for neighbors; sets: gradients side by side
     std::vector<char> memory;
-    std::vector<Cutoff<T>> cutoffs;
+    std::vector<Shape<T>> cutoffs, turns;
     std::vector<Record> records;
     T *f, *slope;                            // of neighbors; slope: f'/r
     T *gradient;                             // [sets][4][width]: along the neighbor, and x, y, z
@@ -138,18 +182,22 @@ struct Center : ByElement<T> {
         power = (vec*)take(q.slots * lanes), total = (vec*)take(q.widest * lanes), given = take(wide);
         pair.resize(width);
         for (index_t c = 0; c < q.classes; ++c) {
-            cutoffs.emplace_back(q.form, q.cutoffs + 2 * c);
+            cutoffs.emplace_back(q.windows[c], q.ends + 2 * c);
             largest = std::max(largest, cutoffs.back().radius);
         }
+        for (index_t c = 0; c < q.angles; ++c) turns.emplace_back(q.turns[c], q.turn_ends + 2 * c);
     }
 
     void gather(index_t i) {
         this->sort(q, i, largest);
         for (index_t c = 0; c < q.classes; ++c)
-            for (index_t k = 0; k < first[q.kinds]; k += lanes) {
-                cutoffs[c](at(r + k), at(f + c * width + k), at(slope + c * width + k));
-                at(slope + c * width + k) *= at(inverse + k);
-            }
+            for (index_t a = 0; a < q.kinds; ++a)
+                for (index_t k = first[a]; k < first[a + 1]; k += lanes) {
+                    vec &own = at(f + c * width + k), &steep = at(slope + c * width + k);
+                    const T weight = q.weights[c * q.kinds + a];
+                    cutoffs[c](at(r + k), own, steep);
+                    own *= weight, steep *= weight * at(inverse + k);
+                }
     }
 
     // row: values of the center, or their gradient; made: the gradient or Jacobian of all pairs
@@ -160,11 +208,15 @@ struct Center : ByElement<T> {
         const index_t per = MODE == JACOBIAN ? 3 * q.size : 3;
         if (MODE != VALUES) std::fill(made + q.begins[i] * per, made + q.begins[i + 1] * per, T(0));
         if (MODE == PULL) std::fill(gradient, gradient + 4 * width, T(0));
-        for (index_t a = 0; a < q.kinds; ++a) radial(e, a, row, made);
-        for (index_t a = 0, block = 0; a < q.kinds; ++a)
-            for (index_t b = a; b < q.kinds; ++b, ++block)
-                for (int32_t p = q.pass_begins[e * blocks + block]; p < q.pass_begins[e * blocks + block + 1]; ++p)
-                    triplets(e, a, b, q.passes[p], row, made);
+        const Span all{0, first[q.kinds]};
+        for (index_t a = 0; a < q.kinds; ++a) radial(e, e * (q.kinds + 1) + a, {first[a], last[a]}, row, made);
+        radial(e, e * (q.kinds + 1) + q.kinds, all, row, made);
+        const int32_t* begin = q.pass_begins + e * (blocks + 1);
+        for (index_t a = 0; a < q.kinds; ++a)
+            for (index_t b = a; b < q.kinds; ++b, ++begin)
+                for (int32_t p = begin[0]; p < begin[1]; ++p)
+                    triplets(e, {first[a], last[a]}, {first[b], last[b]}, q.passes[p], row, made);
+        for (int32_t p = begin[0]; p < begin[1]; ++p) triplets(e, all, all, q.passes[p], row, made);
         if (MODE == PULL)
             for (index_t a = 0; a < q.kinds; ++a)
                 for (index_t k = first[a]; k < last[a]; ++k) write(gradient, k, 1, made + 3 * pair[k]);
@@ -178,56 +230,64 @@ struct Center : ByElement<T> {
         to[2] = factor * (own[k] * z[k] + own[3 * width + k]);
     }
 
-    void radial(index_t e, index_t a, T* row, T* made) {
-        if (first[a] == last[a]) return;
-        for (int32_t s = q.radial_begins[e * q.kinds + a]; s < q.radial_begins[e * q.kinds + a + 1]; ++s) {
+    void radial(index_t e, index_t block, Span near, T* row, T* made) {
+        if (near.begin == near.end) return;
+        for (int32_t s = q.radial_begins[block]; s < q.radial_begins[block + 1]; ++s) {
             const Radial& own = q.radials[s];
-            const T eta = q.radial_values[2 * s], shift = q.radial_values[2 * s + 1];
+            const T eta = q.radial_values[3 * s], shift = q.radial_values[3 * s + 1], kappa = q.radial_values[3 * s + 2];
             const T *cut = f + own.cutoff * width, *steep = slope + own.cutoff * width;
-            const T factor = q.factor[e * q.size + own.feature];
+            const T factor = q.factor[e * q.size + own.feature], radius = cutoffs[own.cutoff].radius;
             vec value = {};
-            for (index_t k = first[a]; k < first[a + 1]; k += lanes) {
-                const vec u = at(r + k) - shift, g = exponential<T>(-eta * u * u);
+            for (index_t k = near.begin; k < near.end; k += lanes) {
+                const vec u = at(r + k) - shift;
+                vec g = eta != 0 ? exponential<T>(-eta * u * u) : spread<T>(1), rate = -2 * eta * u * g;
+                if (kappa != 0) {
+                    vec cosine, sine;
+                    wave<T>(kappa * at(r + k), cosine, sine);
+                    rate = rate * cosine - g * kappa * sine, g *= cosine;
+                }
                 if (MODE == VALUES) {
                     value += g * at(cut + k);
                     continue;
                 }
-                const vec along = g * (at(steep + k) - 2 * eta * u * at(cut + k) * at(inverse + k));
+                const vec along = g * at(steep + k) + rate * at(cut + k) * at(inverse + k);
                 if (MODE == PULL) at(gradient + k) += row[own.feature] * factor * along;
                 if (MODE == JACOBIAN)
-                    for (index_t l = k; l < std::min(k + lanes, last[a]); ++l) {
-                        T* to = made + 3 * (pair[l] * q.size + own.feature);
-                        const T scaled = along[l - k] * factor;
-                        to[0] = scaled * x[l], to[1] = scaled * y[l], to[2] = scaled * z[l];
-                    }
+                    for (index_t l = k; l < k + lanes; ++l)
+                        if (r[l] < radius) {
+                            T* to = made + 3 * (pair[l] * q.size + own.feature);
+                            const T scaled = along[l - k] * factor;
+                            to[0] = scaled * x[l], to[1] = scaled * y[l], to[2] = scaled * z[l];
+                        }
             }
             if (MODE == VALUES) row[own.feature] = sum<T>(value);
         }
     }
 
-    // Enumerates and packs the triplets of two elements' neighbors.
-    void triplets(index_t e, index_t a, index_t b, const Pass& pass, T* row, T* made) {
-        if (last[a] - first[a] == 0 || last[b] - first[b] < (a == b ? 2 : 1)) return;
-        const T radius = cutoffs[pass.cutoff].radius;
+    // Enumerates and packs the triplets of two elements' neighbors, or of all with all.
+    void triplets(index_t e, Span one, Span other, const Pass& pass, T* row, T* made) {
+        const bool same = one.begin == other.begin;
+        if (one.begin == one.end || other.end - other.begin < (same ? 2 : 1)) return;
+        const T radius = cutoffs[pass.cutoff].radius, left = std::max<T>(cutoffs[pass.cutoff].left, 0);
         const T *cut = f + pass.cutoff * width, *steep = slope + pass.cutoff * width;
-        const vec end = spread<T>(radius), limit = spread<T>(radius * radius);
-        const vec far = pass.wide ? spread<T>(1e30) : limit;
+        const vec start = spread<T>(left), end = spread<T>(radius), limit = spread<T>(radius * radius);
+        const vec far = pass.wide ? spread<T>(1e30) : limit, near = pass.wide ? vec{} : spread<T>(left * left);
         const int32_t count = pass.functions_end - pass.functions;
         if (MODE == VALUES) std::fill(total, total + count, vec{});
         for (int32_t m = 0; m < count && MODE != VALUES; ++m) {
             const int32_t feature = q.functions[pass.functions + m].feature;
-            given[m] = 2 * q.factor[e * q.size + feature] * (MODE == PULL ? row[feature] : 1);
+            given[m] = (pass.angles ? 1 : 2) * q.factor[e * q.size + feature] * (MODE == PULL ? row[feature] : 1);
         }
         if (MODE == JACOBIAN) std::fill(gradient, gradient + 4 * width * count, T(0));
         vec lane;
         for (int l = 0; l < lanes; ++l) lane[l] = l;
-        for (index_t j = first[a]; j < last[a]; ++j) {
-            if (!(r[j] < radius)) continue;
-            const index_t begin = a == b ? j + 1 : first[b];
-            for (index_t k = begin / lanes * lanes; k < last[b]; k += lanes) {
+        for (index_t j = one.begin; j < one.end; ++j) {
+            if (!(r[j] < radius && r[j] > left)) continue;
+            const index_t begin = same ? j + 1 : other.begin;
+            for (index_t k = begin / lanes * lanes; k < other.end; k += lanes) {
                 const vec rk = at(r + k), dx = at(x + k) - x[j], dy = at(y + k) - y[j], dz = at(z + k) - z[j];
                 const vec d = dx * dx + dy * dy + dz * dz, place = lane + (T)(k - begin);
-                const Chosen<T> chosen((d < far) & (rk < end) & (place >= vec{}));
+                const Chosen<T> chosen((d < far) & (d >= near) & (rk < end) & (rk > start) & (place >= vec{}));
                 if (!chosen.bits) continue;
                 const vec dot = at(x + k) * x[j] + at(y + k) * y[j] + at(z + k) * z[j];
                 const vec own[10] = {dot * at(inverse + k) * inverse[j], d, vec{} + r[j], rk,
@@ -243,10 +303,10 @@ struct Center : ByElement<T> {
         if (n) flush(pass);
         for (int32_t m = 0; m < count && MODE != PULL; ++m) {
             const int32_t feature = q.functions[pass.functions + m].feature;
-            if (MODE == VALUES) row[feature] = 2 * sum<T>(total[m]);
-            for (index_t c = a; c <= b && MODE == JACOBIAN; c += std::max<index_t>(b - a, 1))
-                for (index_t k = first[c]; k < last[c]; ++k)
-                    write(gradient + 4 * width * m, k, 1, made + 3 * (pair[k] * q.size + feature));
+            if (MODE == VALUES) row[feature] = (pass.angles ? 1 : 2) * sum<T>(total[m]);
+            for (int side = 0; side < (MODE != JACOBIAN ? 0 : same ? 1 : 2); ++side)
+                for (index_t k = (side ? other : one).begin; k < (side ? other : one).end; ++k)
+                    if (r[k] < radius) write(gradient + 4 * width * m, k, 1, made + 3 * (pair[k] * q.size + feature));
         }
     }
 
@@ -278,19 +338,30 @@ struct Center : ByElement<T> {
         }
     }
 
+    // The angle, and its slope by the cosine.
+    INLINE void angle(const vec& cosine) {
+        const T most = 1 - std::numeric_limits<T>::epsilon();
+        vec own = cosine, sine;
+        own = own > most ? spread<T>(most) : own;
+        own = own < -most ? spread<T>(-most) : own;
+        power[0] = arccosine<T>(own);
+        for (int l = 0; l < lanes; ++l) sine[l] = std::sqrt(1 - own[l] * own[l]);
+        power[1] = -1 / sine;
+    }
+
     struct Sums {  // of the functions, over exp(...): value, by 2 eta, by 2 eta shift, by the cosine
         vec value = {}, wide = {}, shifted = {}, turn = {};
     };
 
     INLINE void block(const Pass& pass, index_t t) {
         const vec cosine = at(stream[0] + t), d = at(stream[1] + t), rj = at(stream[2] + t), rk = at(stream[3] + t);
-        vec cut = spread<T>(1), steep = {}, near = rj * rj + rk * rk, inverse_d = {};
+        vec cut = spread<T>(1), steep_d = {}, near = rj * rj + rk * rk, inverse_d = {};
         if (!pass.wide) {
-            cutoffs[pass.cutoff](d, cut, steep);
+            cutoffs[pass.cutoff](d, cut, steep_d);
             near += d * d;
-            if (MODE != VALUES) inverse_d = 1 / d, steep *= inverse_d;
+            if (MODE != VALUES) inverse_d = 1 / d, steep_d *= inverse_d;
         }
-        powers(pass, cosine);
+        pass.angles ? angle(cosine) : powers(pass, cosine);
         Sums sums;
         for (int32_t g = pass.groups; g < pass.groups_end; ++g) {
             const Group& group = q.groups[g];
@@ -301,8 +372,28 @@ struct Center : ByElement<T> {
                 squares = u * u + v * v;
                 if (!pass.wide) squares += w * w;
             }
-            const vec range = exponential<T>(-eta * squares);
-            if constexpr (MODE == VALUES) {
+            const vec range = eta != 0 ? exponential<T>(-eta * squares) : spread<T>(1);
+            if (pass.angles) {
+                vec value = {}, turn = {};
+                for (int32_t m = group.functions; m < group.end; ++m) {
+                    vec own, steep;
+                    turns[q.functions[m].slot](power[0], own, steep);
+                    const int32_t place = m - pass.functions;
+                    if constexpr (MODE == VALUES) {
+                        total[place] += range * cut * at(stream[4] + t) * own;
+                        continue;
+                    }
+                    own *= given[place], steep *= power[1] * given[place];
+                    if (MODE == PULL) {
+                        value += own, turn += steep;
+                    } else {
+                        Sums one;
+                        add(one, range, own, steep, eta, shift);
+                        finish(one, t, place, pass, cut, steep_d, inverse_d);
+                    }
+                }
+                if (MODE == PULL) add(sums, range, value, turn, eta, shift);
+            } else if constexpr (MODE == VALUES) {
                 const vec weight = range * cut * at(stream[4] + t), h = weight * power[1], l = weight * power[2];
                 for (int32_t m = group.functions; m < group.middle; ++m)
                     total[m - pass.functions] += h * power[q.functions[m].slot];
@@ -319,14 +410,14 @@ struct Center : ByElement<T> {
                         else {
                             Sums one;
                             add(one, range, own * power[1 + side], own * rate, eta, shift);
-                            finish(one, t, m - pass.functions, pass, cut, steep, inverse_d);
+                            finish(one, t, m - pass.functions, pass, cut, steep_d, inverse_d);
                         }
                     }
                 if (MODE == PULL)
                     add(sums, range, value[0] * power[1] + value[1] * power[2], turn[0] + turn[1], eta, shift);
             }
         }
-        if (MODE == PULL) finish(sums, t, 0, pass, cut, steep, inverse_d);
+        if (MODE == PULL) finish(sums, t, 0, pass, cut, steep_d, inverse_d);
     }
 
     INLINE static void add(Sums& sums, const vec& range, const vec& value, const vec& turn, T eta, T shift) {
@@ -386,12 +477,14 @@ void sweep(const Problem<T>& q, const T* rows, T* made, index_t threads) {
 }
 
 #define LAYOUT                                                                                                    \
-    index_t form, index_t classes, index_t slots, index_t widest, const double *cutoffs,                          \
+    index_t classes, index_t slots, index_t widest, index_t angles, const Window *windows, const Window *turns,   \
+        const double *ends, const double *turn_ends, const double *weights,                                       \
         const int32_t *radial_begins, const Radial *radials, const double *radial_values,                         \
         const int32_t *pass_begins, const Pass *passes, const Op *ops, const double *exponents,                   \
         const Group *groups, const double *group_values, const Function *functions, const double *zetas
 #define PROBLEM(T)                                                                                                \
-    Problem<T> q{atoms, kinds, size, begins, neighbors, kind, vectors, form, classes, slots, widest, cutoffs,     \
+    Problem<T> q{atoms, kinds, size, begins, neighbors, kind, vectors, classes, slots, widest, angles,            \
+                 windows, turns, ends, turn_ends, weights,                                                        \
                  radial_begins, radials, radial_values, pass_begins, passes, ops, exponents, groups, group_values, \
                  functions, zetas, shift, factor}
 #define GIVEN(T)                                                                                                  \

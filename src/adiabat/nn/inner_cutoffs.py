@@ -61,3 +61,26 @@ class InnerCutoff(nn.Module):
         x = (distances - self.inner) / (self.cutoff - self.inner)
         values = _SHAPES[self.kind](x.clamp(min=0.0, max=1.0))
         return torch.where(distances < self.cutoff, values, torch.zeros_like(values))
+
+
+class CompactFunction(nn.Module):
+    """f(|x − m| / w) between two ends and 0 beyond, m being their middle and w half their distance.
+
+    The functions of Bircher, Singraber and Dellago, doi:10.1088/2632-2153/abf817.
+
+    Args:
+        kind: one of KINDS that falls smoothly from 1 to 0.
+        begin, end: in the unit of x.
+        asymmetric: whether f((2 − u) u) is taken, u = |x − m| / w, which falls sooner and ends smoother.
+    """
+
+    def __init__(self, kind: CutoffKind, begin: float, end: float, asymmetric: bool = False):
+        super().__init__()
+        self.kind: CutoffKind = kind
+        self.middle, self.width = 0.5 * (begin + end), 0.5 * (end - begin)
+        self.asymmetric = asymmetric
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[...]` to `[...]`."""
+        u = ((x - self.middle).abs() / self.width).clamp(max=1.0)
+        return _SHAPES[self.kind]((2.0 - u) * u if self.asymmetric else u)
