@@ -34,6 +34,7 @@ _MODULES = {
     "matgl-megnet": "matgl",
     "gap": "quip",
     **dict.fromkeys(("quippy", "dscribe-soap", "featomic-soap", "featomic-spherical"), "soap"),
+    "dscribe-acsf": "dscribe_acsf",
     "mattersim": "mattersim",
     "spookynet": "spookynet",
     "qml-fchl19": "qmllib",
