@@ -19,7 +19,8 @@ ANGLES = {"kind": "se_e3", "cutoff": 3.0, "onset": 1.0, "embedding": [4, 8]}
 TYPED = {"kind": "se_atten", "cutoff": 4.0, "onset": 1.0, "embedding": [4, 8], "axis": 3, "types": 3}
 ATTENTIVE = TYPED | {"attention": {"layers": 2, "hidden": 6}}
 STRIPPED = ATTENTIVE | {"mixing": "strip", "centered": True, "one_side": True, "marked": False}
-HYBRID = {"kind": "hybrid", "parts": [TWO, DISTANCES | {"cutoff": 3.5}, ANGLES]}
+TYPED_ANGLES = ANGLES | {"kind": "se_e3_tebd", "types": 3, "mixing": "strip"}
+HYBRID = {"kind": "hybrid", "parts": [TWO, DISTANCES | {"cutoff": 3.5}, ANGLES, TYPED_ANGLES]}
 
 
 def _graphs(model):

@@ -19,7 +19,7 @@ from adiabat.pretrained.originals import import_original, read_original
 from adiabat.testing.parity import parity
 
 KITS = ["se-e2-a", "se-e2-a-twoside", "se-e2-r", "se-e3", "hybrid", "fparam-atomener", "se-e2-a-zbltab"]
-KITS += ["dpa1-concat", "dpa1-econf", "dpa1-noattn-v2", "dpa1-strip-smooth"]
+KITS += ["dpa1-concat", "dpa1-econf", "dpa1-noattn-v2", "dpa1-strip-smooth", "se-e3-tebd"]
 
 
 def _options_and_weights(shared, name):

@@ -14,12 +14,15 @@ from adiabat.descriptors.embedded import EmbeddedDescriptor
 from adiabat.descriptors.se_atten import SeAtten, SeAttenSettings
 from adiabat.descriptors.se_e2_a import SeE2A, SeE2ASettings
 from adiabat.descriptors.se_e2_r import SeE2R, SeE2RSettings
-from adiabat.descriptors.se_e3 import SeE3, SeE3Settings
+from adiabat.descriptors.se_e3 import AngularDescriptor, SeE3, SeE3Settings
+from adiabat.descriptors.se_e3_tebd import SeE3Tebd, SeE3TebdSettings
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
 from adiabat.settings import Settings
 
-Part = Annotated[SeE2ASettings | SeE2RSettings | SeE3Settings | SeAttenSettings, Field(discriminator="kind")]
+Part = Annotated[
+    SeE2ASettings | SeE2RSettings | SeE3Settings | SeE3TebdSettings | SeAttenSettings, Field(discriminator="kind")
+]
 
 
 class HybridSettings(Settings):
@@ -32,7 +35,8 @@ class HybridSettings(Settings):
 
 
 Choice = Annotated[
-    SeE2ASettings | SeE2RSettings | SeE3Settings | SeAttenSettings | HybridSettings, Field(discriminator="kind")
+    SeE2ASettings | SeE2RSettings | SeE3Settings | SeE3TebdSettings | SeAttenSettings | HybridSettings,
+    Field(discriminator="kind"),
 ]
 
 
@@ -48,9 +52,9 @@ class Hybrid(Descriptor):
         elements = sorted(elements)
         parts = [_made(part, elements) for part in options.parts]
         super().__init__(elements, max(part.cutoff for part in parts))
-        angular = [part.cutoff for part in parts if isinstance(part, SeE3)]
+        angular = [part.cutoff for part in parts if isinstance(part, AngularDescriptor)]
         if len(set(angular)) > 1:
-            raise ConfigError(f"the se_e3 parts have cutoffs {angular} Å: give them the same.")
+            raise ConfigError(f"the parts with angles have cutoffs {angular} Å: give them the same.")
         self.parts = nn.ModuleList(parts)
         self.sizes = (sum(part.size for part in parts),) * len(elements)
 
@@ -69,15 +73,19 @@ class Hybrid(Descriptor):
 
     def triplets(self, graph: Graph) -> Tensor | None:
         """The triplets of the parts with angles."""
-        return next((part.triplets(graph) for part in self.members if isinstance(part, SeE3)), None)
+        return next((part.triplets(graph) for part in self.members if isinstance(part, AngularDescriptor)), None)
 
 
 def _made(options: Part, elements: Sequence[int]) -> EmbeddedDescriptor:
     if isinstance(options, SeE2ASettings):
         return SeE2A(options, elements)
-    if isinstance(options, SeAttenSettings):
-        return SeAtten(options, elements)
-    return SeE2R(options, elements) if isinstance(options, SeE2RSettings) else SeE3(options, elements)
+    if isinstance(options, SeE2RSettings):
+        return SeE2R(options, elements)
+    if isinstance(options, SeE3Settings):
+        return SeE3(options, elements)
+    if isinstance(options, SeE3TebdSettings):
+        return SeE3Tebd(options, elements)
+    return SeAtten(options, elements)
 
 
 def embedded_descriptor(options: Choice, elements: Sequence[int]) -> EmbeddedDescriptor | Hybrid:

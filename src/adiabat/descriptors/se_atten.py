@@ -6,7 +6,7 @@ reads the vectors of both; attention layers are optional, as DeePMD-kit recommen
 | paper | here | shape |
 |---|---|---|
 | R̃_i: s(r), s x/r, s y/r, s z/r | `rows` | [pairs, 4] |
-| T_i, vectors of the elements | `types` | [elements, T] |
+| T_i, vectors of the elements | `TypedNetworks.types` | [elements, T] |
 | G_i | `embedded` | [pairs, M] |
 | G_i after attention | `NeighborAttention` | [atoms, neighbors, M] |
 | (1/N) G^T R̃ | `moments` | [atoms, 4, M] |
@@ -23,10 +23,10 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from adiabat.descriptors.embedded import EmbeddedDescriptor, EnvironmentSettings
+from adiabat.descriptors.embedded import EmbeddedDescriptor
+from adiabat.descriptors.typed import TypedNetworks, TypedSettings
 from adiabat.errors import CapabilityError, ConfigError
 from adiabat.geometry import Graph, Neighborhood
-from adiabat.nn.grouped_networks import GroupedNetworks
 from adiabat.nn.neighbor_attention import NeighborAttention
 from adiabat.settings import Settings
 
@@ -46,7 +46,7 @@ class AttentionSettings(Settings):
     """Of the scores; null for 1/√hidden."""
 
 
-class SeAttenSettings(EnvironmentSettings):
+class SeAttenSettings(TypedSettings):
     """Options of the descriptor."""
 
     kind: Literal["se_atten"] = "se_atten"
@@ -55,14 +55,8 @@ class SeAttenSettings(EnvironmentSettings):
     """Widths of the embedding network's layers; the last is M."""
     axis: int = Field(default=16, ge=1)
     """M_<, columns of G kept in its second factor."""
-    types: int = Field(default=8, ge=1)
-    """Length T of the elements' vectors."""
-    mixing: Literal["concat", "strip"] = "concat"
-    """Whether one network reads s and the vectors, or G(s) is multiplied by 1 + a second network of the vectors."""
     one_side: bool = False
     """Whether the networks read the neighbor's vector alone, or the center's too."""
-    marked: bool = True
-    """Whether the center's vector stands among the features."""
     attention: AttentionSettings | None = None
     """Attention among the neighbors (DPA-1); null for none."""
     smooth: bool = True
@@ -79,7 +73,7 @@ class SeAttenSettings(EnvironmentSettings):
 
 
 class SeAtten(EmbeddedDescriptor):
-    """D_i as se_e2_a has it, with one network that reads vectors of both elements.
+    """D_i as se_e2_a has it, with networks that read vectors of the elements and attention among the neighbors.
 
     Args:
         options: of the descriptor.
@@ -90,43 +84,22 @@ class SeAtten(EmbeddedDescriptor):
 
     def __init__(self, options: SeAttenSettings, elements: Iterable[int]):
         super().__init__(options, elements)
-        width, length = options.embedding[-1], options.types
+        width = options.embedding[-1]
         if options.axis > width:
             raise ConfigError(f"axis {options.axis} is more than the {width} columns of the embedding.")
         self.axis, self.own = options.axis, options
-        self.types = nn.Parameter(torch.randn(self.kinds, length) / self.kinds**0.5)
-        read, stripped = length * (1 if options.one_side else 2), options.mixing == "strip"
-        network = options.activation, options.steps
-        self.embedding = GroupedNetworks(1, (1 if stripped else 1 + read, *options.embedding), *network)
-        self.second = GroupedNetworks(1, (read, *options.embedding), *network) if stripped else None
+        self.embedding = TypedNetworks(self.kinds, 1 if options.one_side else 2, options.embedding, options)
         self.attention = nn.ModuleList(_attention(options.attention, width, options.smooth))
         # only weights from elsewhere have a mean, with which empty slots count
-        self.register_buffer("of_empty", torch.zeros(length), persistent=False)
-        self.sizes = (width * options.axis + (length if options.marked else 0),) * self.kinds
-
-    def factors(self, of_neighbor: Tensor, of_center: Tensor) -> Tensor:
-        """What the networks read of the elements' vectors `[n, T]`: `[n, T]` or `[n, 2 T]`."""
-        return of_neighbor if self.own.one_side else torch.cat((of_neighbor, of_center), dim=1)
-
-    def of_pairs(self, s: Tensor, center: Tensor, neighbor: Tensor, weight: Tensor) -> Tensor:
-        """G `[pairs, M]` of `s [pairs]` between elements at these places; `weight` fades to 0 at the cutoff."""
-        if self.second is None:
-            vectors = self.factors(self.types.index_select(0, neighbor), self.types.index_select(0, center))
-            return _single(self.embedding, torch.cat((s[:, None], vectors), dim=1))
-        places = torch.arange(self.kinds, device=s.device)
-        of_center = self.types.index_select(0, places.repeat_interleave(self.kinds))
-        table = _single(self.second, self.factors(self.types.repeat(self.kinds, 1), of_center))
-        factor = table.index_select(0, center * self.kinds + neighbor)
-        factor = factor * weight[:, None] if self.own.smooth else factor
-        return _single(self.embedding, s[:, None]) * (1.0 + factor)
+        self.register_buffer("of_empty", torch.zeros(options.types), persistent=False)
+        self.sizes = (width * options.axis + (options.types if options.marked else 0),) * self.kinds
 
     def of_empties(self) -> Tensor:
         """G of an empty slot, by the center's element `[elements, M]`."""
-        s, vectors = self.environment.empty()[:, None], self.factors(self.of_empty.expand(self.kinds, -1), self.types)
-        if self.second is None:
-            return _single(self.embedding, torch.cat((s, vectors), dim=1))
-        found = _single(self.embedding, s)
-        return found if self.own.smooth else found * (1.0 + _single(self.second, vectors))
+        vectors = self.of_empty.expand(self.kinds, -1)
+        if not self.own.one_side:
+            vectors = torch.cat((vectors, self.embedding.types), dim=1)
+        return self.embedding.of_vectors(self.environment.empty(), vectors, 0.0 if self.own.smooth else 1.0)
 
     def attended(
         self, embedded: Tensor, empty: Tensor, vectors: Tensor, weight: Tensor, near: Tensor, hood: Neighborhood
@@ -147,7 +120,7 @@ class SeAtten(EmbeddedDescriptor):
         vectors = graph.vectors()
         near = (vectors.detach().square().sum(dim=1) < self.cutoff**2).to(vectors.dtype)[:, None]
         rows, weight = self.environment(vectors, center), self.environment.switch(vectors.norm(dim=1))
-        embedded = self.of_pairs(rows[:, 0], center, neighbor, weight)
+        embedded = self.embedding(rows[:, 0], (neighbor, center), weight[:, None] if self.own.smooth else 1.0)
         element, hood = self.element[graph.system.numbers], graph.rows()
         empty, s = self.of_empties().index_select(0, element), self.environment.empty().index_select(0, element)
         if not self.attention:
@@ -166,7 +139,7 @@ class SeAtten(EmbeddedDescriptor):
         product = torch.bmm(moments.transpose(1, 2), moments[:, :, : self.axis]).flatten(1)
         if not self.own.marked:
             return product
-        return torch.cat((product, self.types.index_select(0, self.element[graph.system.numbers])), dim=1)
+        return torch.cat((product, self.embedding.types.index_select(0, self.element[graph.system.numbers])), dim=1)
 
     def forward(self, graph: Graph) -> Tensor:
         return self.contracted(self.moments(graph), graph)
@@ -182,8 +155,3 @@ def _attention(options: AttentionSettings | None, width: int, smooth: bool) -> l
     scale = options.hidden**-0.5 if options.scale is None else options.scale
     settings = (options.hidden, options.gated, options.normalized, scale, smooth)
     return [NeighborAttention(width, *settings) for _ in range(options.layers)]
-
-
-def _single(network: GroupedNetworks, values: Tensor) -> Tensor:
-    """What one network for all elements gives `[n, widths[-1]]` of `[n, widths[0]]`."""
-    return network(values, values.new_zeros(values.shape[0]).long())

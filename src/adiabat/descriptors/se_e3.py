@@ -31,7 +31,28 @@ class SeE3Settings(EnvironmentSettings):
     """Widths of the embedding networks' layers."""
 
 
-class SeE3(EmbeddedDescriptor):
+class AngularDescriptor(EmbeddedDescriptor):
+    """Base of sums over pairs of an atom's neighbors."""
+
+    def triplets(self, graph: Graph) -> Tensor:
+        r = graph.vectors().detach().norm(dim=1)
+        close = (r < self.cutoff).nonzero()[:, 0]
+        first, second = triplets(graph.centers[close], graph.system.atoms)
+        return torch.stack([close[first], close[second]])
+
+    def unordered(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        """Pairs of pairs with one center, in one order, and after them each pair with itself `[triplets]`."""
+        first, second = (self.triplets(graph) if graph.triplets is None else graph.triplets).unbind(0)
+        alone = torch.arange(graph.centers.shape[0], device=graph.centers.device)
+        return torch.cat((first, alone)), torch.cat((second, alone))
+
+    def cosines(self, graph: Graph, first: Tensor, second: Tensor) -> Tensor:
+        """θ_jk `[triplets]`: the cosine of the angle times both s, over their deviations."""
+        rows = self.environment(graph.vectors(), self.ends(graph)[0])[:, 1:]
+        return (rows.index_select(0, first) * rows.index_select(0, second)).sum(dim=1)
+
+
+class SeE3(AngularDescriptor):
     """Sums over pairs of neighbors, a network for each unordered pair of their elements.
 
     Args:
@@ -50,21 +71,12 @@ class SeE3(EmbeddedDescriptor):
         self.register_buffer("blocks", blocks, persistent=False)
         self.embedding = GroupedNetworks(len(row), (1, *options.embedding), options.activation, options.steps)
 
-    def triplets(self, graph: Graph) -> Tensor:
-        r = graph.vectors().detach().norm(dim=1)
-        close = (r < self.cutoff).nonzero()[:, 0]
-        first, second = triplets(graph.centers[close], graph.system.atoms)
-        return torch.stack([close[first], close[second]])
-
     def forward(self, graph: Graph) -> Tensor:
-        center, neighbor = self.ends(graph)
-        rows = self.environment(graph.vectors(), center)[:, 1:]
-        first, second = (self.triplets(graph) if graph.triplets is None else graph.triplets).unbind(0)
-        # a pair with itself is a triplet too, once; two pairs are met in both orders if their elements are the same
-        alone = torch.arange(rows.shape[0], device=rows.device)
-        first, second = torch.cat((first, alone)), torch.cat((second, alone))
-        theta = (rows.index_select(0, first) * rows.index_select(0, second)).sum(dim=1, keepdim=True)
+        _, neighbor = self.ends(graph)
+        first, second = self.unordered(graph)
+        theta = self.cosines(graph, first, second)[:, None]
         a, b = neighbor.index_select(0, first), neighbor.index_select(0, second)
+        # a pair with itself counts once; two pairs are met in both orders if their elements are the same
         weight = torch.where((a == b) & (first != second), 2.0, 1.0).to(theta.dtype)
         weight = weight / (self.slots.index_select(0, a) * self.slots.index_select(0, b))
         values = self.embedding(theta, self.blocks[a, b]) * (theta * weight[:, None])

@@ -8,7 +8,7 @@ arXiv:1904.00360. Program whose numbers it gives: DeePMD-kit, doi:10.1063/5.0155
 |---|---|---|
 | R_ij | `graph.vectors()` | [pairs, 3], Å |
 | R̃_i (DeepPot-SE) | `EnvironmentMatrix` | [pairs, 4], 1 |
-| G(s(r_ij)) | `TwoBodyDescriptor.embedded` | [pairs, M], 1 |
+| G(s(r_ij)) | `TwoBodyDescriptor.embedded`, `TypedNetworks` | [pairs, M], 1 |
 | D_i | `self.descriptor(graph)` | [atoms, size], 1 |
 | N_{α_i}(D_i), the fitting network | `self.networks` | [atoms, 1], eV |
 | w_i, weight of the table (2019) | `nearness` | [atoms], 1 |
@@ -62,7 +62,7 @@ class DeepPotentialConfig(ArchitectureConfig):
     method: Literal["deep_potential"] = "deep_potential"
     """Name of the architecture."""
     descriptor: Choice = SeE2ASettings()
-    """The descriptor and its options: `kind` is se_e2_a, se_e2_r, se_e3, se_atten or hybrid."""
+    """The descriptor and its options: `kind` is se_e2_a, se_e2_r, se_e3, se_e3_tebd, se_atten or hybrid."""
     hidden: tuple[int, ...] = Field(default=(240, 240, 240), min_length=1)
     """Widths of the fitting networks' layers."""
     activation: str = "tanh"

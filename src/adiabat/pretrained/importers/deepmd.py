@@ -16,23 +16,27 @@ from adiabat.descriptors.hybrid import Hybrid
 from adiabat.descriptors.se_atten import SeAtten
 from adiabat.descriptors.se_e2_a import TwoBodyDescriptor
 from adiabat.descriptors.se_e3 import SeE3
+from adiabat.descriptors.se_e3_tebd import SeE3Tebd
 from adiabat.elements import number, symbol
 from adiabat.errors import CheckpointError, did_you_mean
 from adiabat.geometry import Graph, System
 from adiabat.nn.electron_configurations import spin_orbitals
 from adiabat.nn.grouped_networks import GroupedNetworks
+from adiabat.nn.neighbor_attention import NeighborAttention
 from adiabat.potential import Potential, Referenced
 from adiabat.pretrained.kit import Imported, Kit
 
 # what the program calls a descriptor and what it is here
 _KINDS = {name: kind for kind, names in {
     "se_e2_a": ("se_e2_a", "se_a"), "se_e2_r": ("se_e2_r", "se_r"), "se_e3": ("se_e3", "se_t"),
+    "se_e3_tebd": ("se_e3_tebd",),
     "se_atten": ("se_atten", "dpa1", "se_atten_v2"),
 }.items() for name in names}  # fmt: skip
 _BLOCKS = {
     "se_e2_a": "sea.",
     "se_e2_r": "",
     "se_e3": "seat.",
+    "se_e3_tebd": "se_ttebd.",
     "se_atten": "se_atten.",
 }  # where the program keeps a descriptor's parameters
 
@@ -160,8 +164,9 @@ def _descriptor(
         "steps": options["resnet_dt"],
         "centered": not options["set_davg_zero"],
     }
-    if kind == "se_atten":
-        return found | _typed(options, excluded)
+    if kind in ("se_atten", "se_e3_tebd"):
+        found |= _typed(options, excluded)
+        return found | (_attentive(options) if kind == "se_atten" else {"smooth": options["smooth"]})
     found["neighbors"] = dict(zip(order, options["sel"], strict=True))
     if kind == "se_e3":
         if excluded or options["exclude_types"]:
@@ -174,28 +179,31 @@ def _descriptor(
 
 
 def _typed(options: Mapping[str, Any], excluded: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """Options of se_atten beside those that all descriptors have."""
-    for name, value in {"exclude_types": [], "attn_mask": False, "lmax": 1}.items():
+    """Options of descriptors whose networks read vectors of the elements."""
+    _known(options, "exclude_types", [])
+    if excluded:
+        raise CheckpointError(f"{options['type']} with excluded pairs of elements has no page.")
+    mixing = "strip" if options["type"] == "se_atten_v2" else options["tebd_input_mode"]
+    return {"types": options["tebd_dim"], "mixing": mixing, "marked": options["concat_output_tebd"]}
+
+
+def _attentive(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that se_atten has beside those."""
+    for name, value in {"attn_mask": False, "lmax": 1}.items():
         _known(options, name, value)
     if options.get("ln_eps") is not None:
         _known(options, "ln_eps", 1e-5)
-    if excluded:
-        raise CheckpointError("se_atten with excluded pairs of elements has no page.")
     attention = None
     if options["attn_layer"]:
         scale = options["temperature"] or (options["attn"] * options["scaling_factor"]) ** -0.5
         attention = {"layers": options["attn_layer"], "hidden": options["attn"], "scale": scale}
         attention |= {"gated": options["attn_dotr"], "normalized": options["normalize"]}
-    newer = options["type"] == "se_atten_v2"
     return {
         "axis": options["axis_neuron"],
-        "types": options["tebd_dim"],
-        "mixing": "strip" if newer else options["tebd_input_mode"],
         "one_side": options["type_one_side"],
-        "marked": options["concat_output_tebd"],
         "attention": attention,
-        "smooth": newer or options["smooth_type_embedding"],
-        "centered": False,
+        "smooth": options["type"] == "se_atten_v2" or options["smooth_type_embedding"],
+        "centered": False,  # imported models may have a mean all the same
     }
 
 
@@ -223,28 +231,33 @@ class _Reader:
             raise CheckpointError(
                 f"'{start}mean' differs from slot to slot, which no data give: is the file damaged?"
             )
-        if isinstance(descriptor, SeAtten):
+        if isinstance(descriptor, SeAtten | SeE3Tebd):
             self._typed(descriptor, options, start)
             descriptor.slots.zero_()[0] = mean.shape[1]  # of all elements together
         own.mean.copy_(mean[:, 0, 0])
         own.deviation[:, 0] = deviation[:, 0, 0]
         own.deviation[:, 1] = deviation[:, 0, -1]
-        self.networks(descriptor.embedding, f"{start}filter_layers.networks.", self._places(descriptor))  # type: ignore[attr-defined, arg-type]
+        if not isinstance(descriptor, SeAtten | SeE3Tebd):
+            self.networks(descriptor.embedding, f"{start}filter_layers.networks.", self._places(descriptor))  # type: ignore[attr-defined, arg-type]
 
-    def _typed(self, descriptor: SeAtten, options: Mapping[str, Any], start: str) -> None:
-        """Vectors of the elements, the second network and attention layers."""
-        whole = start.removesuffix("se_atten.")
+    def _typed(self, descriptor: SeAtten | SeE3Tebd, options: Mapping[str, Any], start: str) -> None:
+        """Vectors of the elements, networks and attention layers."""
+        whole, networks = start.removesuffix(_BLOCKS[descriptor.own.kind]), descriptor.embedding
         vectors = self.element_vectors(whole, descriptor.elements, options["use_econf_tebd"])
-        self._put(descriptor.types, vectors, f"{whole}type_embedding")
-        if descriptor.second is not None:
-            self.networks(descriptor.second, f"{start}filter_layers_strip.networks.", [0])
-        for k, layer in enumerate(descriptor.attention):
-            own = f"{start}dpa1_attention.attention_layers.{k}."
-            for linear, name in ((layer.inward, "in_proj"), (layer.outward, "out_proj")):
-                self._copy(linear.weight.t(), f"{own}attention_layer.{name}.matrix")  # type: ignore[union-attr, operator]
-                self._copy(linear.bias, f"{own}attention_layer.{name}.bias")  # type: ignore[union-attr, arg-type]
-            self._copy(layer.norm.weight, f"{own}attn_layer_norm.matrix")  # type: ignore[union-attr, arg-type]
-            self._copy(layer.norm.bias, f"{own}attn_layer_norm.bias")  # type: ignore[union-attr, arg-type]
+        self._put(networks.types, vectors, f"{whole}type_embedding")
+        self.networks(networks.first, f"{start}filter_layers.networks.", [0])
+        if networks.second is not None:
+            self.networks(networks.second, f"{start}filter_layers_strip.networks.", [0])
+        for k, layer in enumerate(descriptor.attention if isinstance(descriptor, SeAtten) else ()):
+            assert isinstance(layer, NeighborAttention)
+            self._attention(layer, f"{start}dpa1_attention.attention_layers.{k}.")
+
+    def _attention(self, layer: NeighborAttention, start: str) -> None:
+        for linear, name in ((layer.inward, "in_proj"), (layer.outward, "out_proj")):
+            self._copy(linear.weight.t(), f"{start}attention_layer.{name}.matrix")
+            self._copy(linear.bias, f"{start}attention_layer.{name}.bias")
+        self._copy(layer.norm.weight, f"{start}attn_layer_norm.matrix")
+        self._copy(layer.norm.bias, f"{start}attn_layer_norm.bias")
 
     def element_vectors(self, start: str, elements: Sequence[int], configurations: bool) -> Tensor:
         """The program's type embedding of our elements `[elements, T]`, a linear layer of what tells them apart."""
@@ -264,8 +277,6 @@ class _Reader:
     def _places(self, descriptor: EmbeddedDescriptor) -> list[int]:
         """The program's number of each of our embedding networks."""
         kinds, order = descriptor.kinds, self.order
-        if isinstance(descriptor, SeAtten):
-            return [0]
         if isinstance(descriptor, SeE3):
             row, column = torch.triu_indices(kinds, kinds).tolist()
             pairs = [sorted((order[a], order[b])) for a, b in zip(row, column, strict=True)]
@@ -303,7 +314,9 @@ def _inputs(potential: Potential, atoms: ase.Atoms, given: Mapping[str, np.ndarr
     model = potential.model
     assert isinstance(model, DeepPotential)
     if isinstance(model.descriptor, SeAtten):  # the element of a frame's first atom, whatever that means
-        model.descriptor.of_empty.copy_(model.descriptor.types.detach()[model.elements.index(int(atoms.numbers[0]))])
+        model.descriptor.of_empty.copy_(
+            model.descriptor.embedding.types.detach()[model.elements.index(int(atoms.numbers[0]))]
+        )
     if "fparam" in given or "aparam" in given:
         frame, atom = (torch.as_tensor(given.get(name, np.zeros(0))) for name in ("fparam", "aparam"))
         model.set_parameters(frame, atom)
@@ -319,7 +332,7 @@ def _overfull(model: Referenced, atoms: ase.Atoms) -> str:
         graph = Graph.build(system, part.cutoff)
         place = graph.centers * part.kinds + part.element[system.numbers[graph.neighbors]]
         counts = torch.bincount(place, minlength=system.atoms * part.kinds).view(-1, part.kinds)
-        full = counts.sum(dim=1) > part.slots.sum() if isinstance(part, SeAtten) else counts > part.slots
+        full = counts.sum(dim=1) > part.slots.sum() if isinstance(part, SeAtten | SeE3Tebd) else counts > part.slots
         if bool(full.any()):
             return "an atom has more neighbors than the program keeps, which drops the farthest"
     return ""

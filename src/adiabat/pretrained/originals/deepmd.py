@@ -25,8 +25,9 @@ from adiabat.pretrained.originals.source import Source
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _YAML = (".yaml", ".yml")
 _KINDS = {"se_a": "se_e2_a", "se_r": "se_e2_r", "se_t": "se_e3", "se_at": "se_e3", "dpa1": "se_atten"}
-_TYPED = ("se_atten", "se_atten_v2")
-_BLOCKS = {"se_e2_a": "sea.", "se_e3": "seat.", **dict.fromkeys(_TYPED, "se_atten.")}  # as the importer expects them
+_TYPED = ("se_atten", "se_atten_v2", "se_e3_tebd")  # with vectors of the elements
+_BLOCKS = {"se_e2_a": "sea.", "se_e3": "seat.", "se_e3_tebd": "se_ttebd."}
+_BLOCKS |= dict.fromkeys(("se_atten", "se_atten_v2"), "se_atten.")  # as the importer expects them
 # what the program takes where a description leaves something out
 _DESCRIPTOR = {
     "rcut": 6.0,
@@ -53,6 +54,7 @@ _ATTENTION = {
     "temperature": None,
     "scaling_factor": 1.0,
     "smooth_type_embedding": False,
+    "smooth": True,
 }
 _FITTING = {
     "type": "ener",
