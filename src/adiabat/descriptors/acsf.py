@@ -32,7 +32,7 @@ from adiabat.descriptors.base import Descriptor, DescriptorConfig, element_index
 from adiabat.descriptors.symmetry_functions import Recipe, SymmetryFunction
 from adiabat.descriptors.symmetry_terms import PairFamily, Range, TripletFamily, TripletKey
 from adiabat.elements import number
-from adiabat.errors import ConfigError
+from adiabat.errors import CapabilityError, ConfigError
 from adiabat.geometry import Graph, triplets
 from adiabat.kernels.build import available
 from adiabat.kernels.pairs import PairIndex
@@ -89,6 +89,7 @@ class ACSF(Descriptor):
         self.inner = inner
         _check(functions, self.elements)
         self.functions = tuple(functions)
+        self._inverse = any(f.zeta < 0.0 for f in functions)
         self._frozen: SymmetryFunctions | None = None
         self._kernels: dict[torch.dtype, SymmetryFunctions | None] = {}
         wide = [f for f in functions if not f.pairwise]
@@ -137,7 +138,9 @@ class ACSF(Descriptor):
         return [self.elements.index(number(name)) for name in (f.center, *f.neighbors)]
 
     def kernel(self) -> SymmetryFunctions:
-        """The same functions in C++, in float64; CapabilityError if this machine has no compiler."""
+        """The same functions in C++, in float64; CapabilityError for negative ζ or without a compiler."""
+        if self._inverse:
+            raise CapabilityError("symmetry functions with negative ζ have no kernel: evaluate the model as it is.")
         counts = [0] * len(self.elements)
         radial, angular = [], []
         for f in self.functions:
@@ -230,7 +233,7 @@ class ACSF(Descriptor):
     def _kernel(self, graph: Graph) -> SymmetryFunctions | None:
         """The kernel for a graph, None if there is none."""
         dtype = graph.system.positions.dtype
-        if graph.pairs.device.type != "cpu" or dtype not in (torch.float32, torch.float64):
+        if graph.pairs.device.type != "cpu" or dtype not in (torch.float32, torch.float64) or self._inverse:
             return None
         if dtype not in self._kernels:
             self._kernels[dtype] = self.kernel().to(dtype) if available(NAME) is None else None

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations_with_replacement, product
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from adiabat.elements import symbols
 from adiabat.errors import ConfigError
@@ -38,8 +38,8 @@ class SymmetryFunction(Settings):
     """R_s of G2, G4 and G5, Å."""
     kappa: float = 0.0
     """κ of G3, Å⁻¹."""
-    zeta: float = Field(default=1.0, ge=1.0)
-    """ζ of G4 and G5, sharpness of the angular part."""
+    zeta: float = 1.0
+    """ζ of G4 and G5, sharpness of the angular part, at least 1; some published potentials have negative ones."""
     sign: Literal[-1, 1] = 1
     """λ of G4 and G5: +1 has its maximum at 0°, −1 at 180°."""
     cutoff: float = Field(gt=0.0)
@@ -52,6 +52,12 @@ class SymmetryFunction(Settings):
     """How compact functions fall from their middle."""
     asymmetric: bool = False
     """Whether they fall as core((2 − u) u) instead of core(u)."""
+
+    @model_validator(mode="after")
+    def _smooth(self) -> Self:
+        if 0.0 <= self.zeta < 1.0:
+            raise ValueError(f"zeta = {self.zeta} has no finite slope: give at least 1")
+        return self
 
     @property
     def pairwise(self) -> bool:

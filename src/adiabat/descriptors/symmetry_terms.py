@@ -183,8 +183,11 @@ class TripletFamily(Family):
 
 
 def power(base: Tensor, zeta: float) -> Tensor:
-    """2^(1−ζ) base^ζ for base ≥ 0; whole ζ by repeated squaring."""
+    """2^(1−ζ) base^ζ for base ≥ 0; whole ζ by repeated squaring; 0 where negative ζ would divide by 0."""
     half = 0.5 * base.clamp(min=0.0)
+    if zeta < 0:
+        full = half > 0.0
+        return torch.where(full, 2.0 * torch.where(full, half, 1.0) ** zeta, 0.0)
     if zeta != int(zeta):
         return 2.0 * half**zeta
     result, square, left = None, half, int(zeta)

@@ -17,7 +17,8 @@ class FarPairs:
     """Pairs of atoms and images within a radius of their system's own.
 
     Attributes:
-        pairs: `[2, far]`; of a pair and its reverse one is listed.
+        pairs: `[2, far]`; of a pair and its reverse one is listed. Where there is none, that of the first atom with
+            itself at no distance, so that no list is empty.
         shifts: `[far, 3]`, integer cell shifts of the second atom.
         widths: `[systems]`, Å, the width that the sum is split at in each system; 1 where there is none.
     """
@@ -49,8 +50,9 @@ class FarPairs:
                 shifts.append(shift[once])
             begin += atoms
         like = system.numbers
-        pairs = torch.cat([like.new_zeros((2, 0)), *(part.to(like.device) for part in found)], dim=1)
-        moved = torch.cat([like.new_zeros((0, 3)), *(part.to(like) for part in shifts)])
+        none = 0 if any(len(part) for part in shifts) else 1
+        pairs = torch.cat([like.new_zeros((2, none)), *(part.to(like.device) for part in found)], dim=1)
+        moved = torch.cat([like.new_zeros((none, 3)), *(part.to(like) for part in shifts)])
         return cls(pairs, moved, positions.new_tensor(list(widths)))
 
     def vectors(self, system: System) -> Tensor:

@@ -63,8 +63,11 @@ class GaussianCoulomb(ConstantModule):
         for volume, atoms, pbc in cells:
             own = self.split.reaches(volume, atoms, self.widest, self.coulomb) if all(pbc) else (1.0, 0.0, 0.0)
             found.append(own)
-        widths, pairs, waves = zip(*found, strict=True)
-        return graph.replace(far=FarPairs.of(system, widths, pairs), waves=plane_waves(system, waves))
+        widths, pairs, reaches = zip(*found, strict=True)
+        waves = plane_waves(system, reaches)
+        if not waves.shape[1]:
+            waves = waves.new_zeros((system.systems, 1, 3))  # a compiled model takes no empty list
+        return graph.replace(far=FarPairs.of(system, widths, pairs), waves=waves)
 
     def check(self, graph: Graph) -> None:
         """Raises CapabilityError for systems that are periodic in one or two directions, or split."""
@@ -123,10 +126,13 @@ class GaussianCoulomb(ConstantModule):
 
         first, second = (members.slot.index_select(0, ends) for ends in far.pairs)
         places = first * members.width + second % members.width
-        distances = far.vectors(system).norm(dim=1)
+        lengths = far.vectors(system).square().sum(dim=1)
+        apart = lengths > 0.0
+        distances = torch.where(apart, lengths, torch.ones_like(lengths)).sqrt()
         own = far.widths.to(gamma.dtype).index_select(0, system.system.index_select(0, far.pairs[0]))
         between = gamma.reshape(-1).index_select(0, places)
         nearer = (torch.erfc(distances / (2.0**0.5 * own)) - torch.erfc(distances / between)) / distances
+        nearer = torch.where(apart, nearer, torch.zeros_like(nearer))
         pairs = torch.zeros_like(gamma).reshape(-1).index_add(0, places, nearer).reshape(gamma.shape)
         total = total + pairs + pairs.transpose(1, 2)
 
@@ -182,22 +188,21 @@ class ScreenedElectrostatics(nn.Module):
     E_i = ½ Q_i V_i − k Q_i² / 2σ_i√π − ½ k Σ_j Q_i Q_j erf(r/γ_ij) / r · f(r), f from 1 nearby to 0.
 
     Args:
-        coulomb: of the charges.
         nearby: f.
+        coulomb: k, eV Å.
     """
 
-    def __init__(self, coulomb: GaussianCoulomb, nearby: InnerCutoff):
+    def __init__(self, nearby: InnerCutoff, coulomb: float = COULOMB):
         super().__init__()
-        self.coulomb, self.nearby = coulomb, nearby
+        self.nearby, self.coulomb = nearby, coulomb
 
-    def forward(self, graph: Graph, charges: Tensor, potentials: Tensor, element: Tensor) -> Tensor:
-        """Each atom's share `[atoms]`, eV; arguments as of and from `ChargeEquilibration`."""
-        sigma = self.coulomb.widths[element]
+    def forward(self, graph: Graph, charges: Tensor, potentials: Tensor, sigma: Tensor) -> Tensor:
+        """Each atom's share `[atoms]`, eV, from charges and potentials of `ChargeEquilibration` and widths, Å."""
         distances = graph.vectors().norm(dim=1)
         gamma = (2.0 * (graph.of_centers(sigma).square() + graph.of_neighbors(sigma).square())).sqrt()
         screened = torch.erf(distances / gamma) / distances * self.nearby(distances)
         missing = charges / (sigma * pi**0.5) + graph.sum_over_neighbors(screened * graph.of_neighbors(charges))
-        return 0.5 * charges * (potentials - self.coulomb.coulomb * missing)
+        return 0.5 * charges * (potentials - self.coulomb * missing)
 
 
 def seated(members: Neighborhood, values: Tensor) -> Tensor:

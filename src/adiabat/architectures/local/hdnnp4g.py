@@ -129,7 +129,7 @@ class HDNNP4G(AtomicPotential):
         hardness = _of_elements(config.hardness, self.elements, dict.fromkeys(self.elements, 10.0))
         self.equilibration = ChargeEquilibration(coulomb, hardness)
         nearby = InnerCutoff(config.screening_function, reach * stop, start / stop) if stop else None
-        self.electrostatics = None if nearby is None else ScreenedElectrostatics(coulomb, nearby)
+        self.electrostatics = None if nearby is None else ScreenedElectrostatics(nearby, config.coulomb)
 
     def prepare(self, graph: Graph) -> Graph:
         graph = self.equilibration.coulomb.prepare(super().prepare(graph))
@@ -157,7 +157,8 @@ class HDNNP4G(AtomicPotential):
         if self.electrostatics is None:
             distant = 0.5 * charges * potentials
         else:
-            distant = self.electrostatics(graph, charges, potentials, element)
+            sigma = self.equilibration.coulomb.widths[element]
+            distant = self.electrostatics(graph, charges, potentials, sigma)
         near = self.networks.everywhere(torch.cat([charges[:, None], scaled], dim=1), element)
         energies = near + distant
         dipole = graph.system.sum_over_atoms(charges[:, None] * graph.system.positions)
