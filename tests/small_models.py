@@ -13,11 +13,13 @@ from adiabat.architectures.equivariant.tensornet import TensorNet, TensorNetConf
 from adiabat.architectures.invariant.chgnet import CHGNet, CHGNetConfig
 from adiabat.architectures.invariant.m3gnet import M3GNet, M3GNetConfig
 from adiabat.architectures.invariant.megnet import MEGNet, MEGNetConfig
+from adiabat.architectures.invariant.reann import REANN, REANNConfig
 from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
 from adiabat.architectures.local.ace import ACE, ACEConfig
 from adiabat.architectures.local.ani import ANI, ANIConfig
 from adiabat.architectures.local.bpnn import BPNN, BPNNConfig
 from adiabat.architectures.local.deep_potential import DeepPotential, DeepPotentialConfig
+from adiabat.architectures.local.eann import EANN, EANNConfig
 from adiabat.architectures.local.gap import GAP, GAPConfig
 from adiabat.architectures.local.local import Local, LocalConfig
 from adiabat.architectures.local.mtp import MTP, MTPConfig
@@ -76,6 +78,8 @@ SMALL_SNAP = {
     "quadratic": True,
     "repulsion": (1.0, 2.0),
 }
+SMALL_EANN = {"cutoff": 3.0, "waves": 3, "l_max": 2}
+SMALL_REANN = SMALL_EANN | {"orbitals": 4, "passes": 2, "network": {"hidden": [6, 4]}, "message": {"hidden": [5]}}
 SMALL_AEV = Terms(
     cutoff=3.0,
     radial_shifts=(1.0, 2.0),
@@ -112,6 +116,8 @@ MODELS = {
     "gap": lambda: small_gap(),
     "ani": lambda: ANI(ANIConfig(aev=SMALL_AEV, hidden={"others": (4,)}, members=2), ELEMENTS),
     "mtp": lambda: loosened(MTP(MTPConfig(cutoff=3.0, level=8, basis=4, inner=0.5), ELEMENTS), 0.02),
+    "eann": lambda: EANN(EANNConfig.parse(SMALL_EANN | {"network": {"hidden": [6, 4], "blocks": 0}}), ELEMENTS),
+    "reann": lambda: REANN(REANNConfig.parse(SMALL_REANN | {"equivariant": True}), ELEMENTS),
     "nep": lambda: NEP(NEPConfig(cutoff=3.0, angular_cutoff=2.5, basis=4, l_max=2, hidden=4), ELEMENTS),
     "deep_potential": lambda: DeepPotential(DeepPotentialConfig.parse(SMALL_DEEP_POTENTIAL), ELEMENTS),
     "dpa1": lambda: DeepPotential(DeepPotentialConfig.parse(SMALL_DPA1), ELEMENTS),

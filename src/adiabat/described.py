@@ -189,7 +189,8 @@ class DescribedPotential(AtomicPotential):
     @property
     def fitter(self) -> str:  # type: ignore[override]
         if self.descriptor.trained:
-            return "projection" if isinstance(self.head, LinearHead) and self.scaling is None else "gradient"
+            linear = isinstance(self.head, LinearHead) and self.scaling is None
+            return "projection" if linear and self.descriptor.projected else "gradient"
         return "linear" if isinstance(self.head, LinearInWeights) else "gradient"
 
     def prepare(self, graph: Graph) -> Graph:

@@ -8,11 +8,12 @@ import torch
 from adiabat.descriptors.base import Descriptor
 from adiabat.descriptors.contractions import COUNTS, contractions
 from adiabat.descriptors.marked import Marked
-from adiabat.descriptors.mtp import Monomials, MTPConfig
+from adiabat.descriptors.mtp import MTPConfig
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph, System
 from adiabat.kernels.build import available
 from adiabat.kernels.moment_tensors import NAME
+from adiabat.nn.monomials import Monomials
 
 # numbers, basic ones, products and contractions of MLIP-2's untrained files
 MLIP = {

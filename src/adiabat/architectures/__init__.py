@@ -128,6 +128,22 @@ METHODS = {
             {"optimizer": {"rate": 0.002}, "schedule": {"kind": "cosine"}},
         ),
         Method(
+            "eann",
+            _WING + "local.eann",
+            "EANN",
+            "Element networks on embedded atom densities with trained orbitals",
+            "10.1021/acs.jpclett.9b02037",
+            {"optimizer": {"rate": 0.002}, "schedule": {"kind": "cosine"}},
+        ),
+        Method(
+            "reann",
+            _WING + "invariant.reann",
+            "REANN",
+            "Embedded atom densities with coefficients that follow the neighbors' densities",
+            "10.1103/PhysRevLett.127.156002",
+            {"optimizer": {"rate": 0.002}, "schedule": {"kind": "cosine"}},
+        ),
+        Method(
             "schnet",
             _WING + "invariant.schnet",
             "SchNet",

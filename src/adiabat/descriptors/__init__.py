@@ -69,6 +69,13 @@ DESCRIPTORS = {
             "10.1137/15M1054183",
         ),
         Page(
+            "ead",
+            "ead",
+            "EADConfig",
+            "Embedded atom densities, with fixed or trained orbitals (EANN)",
+            "10.1021/acs.jpclett.9b02037",
+        ),
+        Page(
             "fchl19",
             "fchl19",
             "FCHL19Config",

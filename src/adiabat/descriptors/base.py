@@ -21,9 +21,11 @@ class DescriptorConfig(Settings):
 
     Attributes:
         trained: whether the descriptor has parameters.
+        projected: whether these belong to the elements of centers, so that the projection fitter can find them.
     """
 
     trained: ClassVar[bool] = False
+    projected: ClassVar[bool] = True
 
     kind: str
     """Name of the descriptor."""
@@ -44,7 +46,10 @@ class Descriptor(nn.Module):
         elements: atomic numbers it knows, ascending; an element's place here is its index.
         cutoff: Å.
         sizes: number of features of each element's atoms; rows of shorter ones are padded with zeros.
+        projected: whether parameters, if there are any, belong to the elements of centers, see `tangents`.
     """
+
+    projected: ClassVar[bool] = True
 
     def __init__(self, elements: Iterable[int], cutoff: float):
         super().__init__()

@@ -34,6 +34,7 @@ from adiabat.geometry import Graph
 from adiabat.kernels.build import available
 from adiabat.kernels.moment_tensors import NAME, MomentTensors
 from adiabat.kernels.pairs import PairIndex
+from adiabat.nn.monomials import Monomials
 from adiabat.nn.radial import ChebyshevBasis
 
 MIXED = 1e-3  # share of every other polynomial in a radial function at first, as in the program
@@ -182,38 +183,3 @@ class MTP(Descriptor):
         if graph.pairs.device.type != "cpu" or dtype not in (torch.float32, torch.float64):
             return None
         return self.kernel() if available(NAME) is None else None
-
-
-class Monomials(nn.Module):
-    """Products of the components of a direction up to a degree, each made of one of a lower degree.
-
-    Attributes:
-        powers: of x, y and z, degree by degree.
-        parents: (which monomial, which component) each is the product of; none for the first, which is 1.
-    """
-
-    def __init__(self, degree: int):
-        super().__init__()
-        self.powers = [
-            (x, n - x - z, z) for n in range(degree + 1) for x in range(n, -1, -1) for z in range(n - x + 1)
-        ]
-        place = {power: k for k, power in enumerate(self.powers)}
-        self.parents: list[tuple[int, int]] = [(0, 0)]
-        for power in self.powers[1:]:
-            axis = next(k for k in (0, 1, 2) if power[k])
-            parent = (*power[:axis], power[axis] - 1, *power[axis + 1 :])
-            self.parents.append((place[parent], axis))  # type: ignore[index]
-        self.degree = degree
-
-    def forward(self, directions: Tensor) -> Tensor:
-        """`[pairs, 3]` to `[pairs, monomials]`."""
-        made = [torch.ones_like(directions[:, :1])]
-        begin = 0
-        for n in range(1, self.degree + 1):
-            below, end = made[-1], (n + 1) * (n + 2) * (n + 3) // 6
-            begin = n * (n + 1) * (n + 2) // 6
-            start = (n - 1) * n * (n + 1) // 6
-            own = self.parents[begin:end]
-            parts = [below[:, [p - start for p, a in own if a == k]] * directions[:, k, None] for k in (0, 1, 2)]
-            made.append(torch.cat(parts, dim=1))  # parents are listed x first, then y, then z
-        return torch.cat(made, dim=1)

@@ -39,7 +39,8 @@ class Local(DescribedPotential):
     @classmethod
     def fitter_for(cls, config: LocalConfig) -> str:
         if config.descriptor.trained:
-            return "projection" if config.regressor.kind == "linear" else "gradient"
+            linear = config.regressor.kind == "linear" and config.descriptor.projected
+            return "projection" if linear else "gradient"
         return config.regressor.fitter
 
     def __init__(self, config: LocalConfig, elements: Iterable[int]):

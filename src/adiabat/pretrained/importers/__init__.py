@@ -39,6 +39,7 @@ _MODULES = {
     "spookynet": "spookynet",
     "qml-fchl19": "qmllib",
     "mtp": "mtp",
+    **dict.fromkeys(("eann", "reann", "equireann"), "reann"),
     **dict.fromkeys(("dp-se-e2", "dp-se-e3", "dp-hybrid", "dp-fparam", "dp-se-atten", "dp-dpa1"), "deepmd"),
 }
 # kits whose names start like a supported one but which need a page that is not there yet

@@ -38,6 +38,7 @@ _PROGRAMS: tuple[str, ...] = (
     "deepmd",
     "snap",
     "mlip",
+    "reann",
     "quip",
     "pace",
     "classical",
