@@ -63,6 +63,7 @@ SMALL_LOCAL = {
     "descriptor": {"kind": "acsf", "cutoff": 3.0, "recipe": {"centered": [1.0], "shifted": 2, "angular": [1.0]}},
     "regressor": {"kind": "quadratic"},
 }
+SMALL_LODE = {"descriptor": {"kind": "lode", "cutoff": 3.0, "n_max": 2, "l_max": 1}, "regressor": {"kind": "quadratic"}}
 SMALL_ACE = {
     "descriptor": {
         "cutoff": 3.0,
@@ -111,6 +112,7 @@ def loosened(model, size=0.2):
 MODELS = {
     "bpnn": lambda: BPNN(BPNNConfig(cutoff=3.0, hidden=(4,), activations=("tanh",), recipe=Recipe()), ELEMENTS),
     "local": lambda: loosened(Local(LocalConfig.parse(SMALL_LOCAL), ELEMENTS)),
+    "lode": lambda: loosened(Local(LocalConfig.parse(SMALL_LODE), ELEMENTS)),
     "ace": lambda: loosened(ACE(ACEConfig.parse(SMALL_ACE), ELEMENTS), 0.05),
     "snap": lambda: loosened(SNAP(SNAPConfig.parse(SMALL_SNAP), ELEMENTS), 0.02),
     "gap": lambda: small_gap(),

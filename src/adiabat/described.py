@@ -196,6 +196,10 @@ class DescribedPotential(AtomicPotential):
     def prepare(self, graph: Graph) -> Graph:
         return super().prepare(graph if self.is_frozen else self.descriptor.prepare(graph))
 
+    def check(self, graph: Graph) -> None:
+        super().check(graph)
+        self.descriptor.check(graph)
+
     def freeze(self) -> None:
         self.descriptor.freeze()
         self.head.freeze()

@@ -62,6 +62,13 @@ DESCRIPTORS = {
             "10.1016/j.jcp.2014.12.018",
         ),
         Page(
+            "lode",
+            "lode",
+            "LODEConfig",
+            "Products of neighbors with the potential of all atoms (LODE)",
+            "10.1063/1.5128375",
+        ),
+        Page(
             "mtp",
             "mtp",
             "MTPConfig",

@@ -41,6 +41,7 @@ class Descriptor(nn.Module):
     """Base of all descriptors.
 
     A page gives `from_vectors`; the slopes follow from it, and a page that knows a faster way overrides `jacobian`.
+    One whose features depend on more than the neighbors (`lode`) gives `forward`, `links` and `jacobian` instead.
 
     Attributes:
         elements: atomic numbers it knows, ascending; an element's place here is its index.
@@ -71,6 +72,9 @@ class Descriptor(nn.Module):
         """The graph with everything whose size depends on the data made beforehand, see `Potential.prepare`."""
         return graph
 
+    def check(self, graph: Graph) -> None:
+        """Refuses systems that it cannot describe."""
+
     def adapt(self, graphs: Sequence[Graph]) -> None:
         """Sets data-dependent constants from training graphs."""
 
@@ -86,22 +90,22 @@ class Descriptor(nn.Module):
         """Features `[atoms, size]`, differentiable with respect to positions and cell."""
         return self.from_vectors(graph.vectors(), graph)
 
-    def jacobian(self, graph: Graph) -> tuple[Tensor, Tensor]:
-        """Features `[atoms, size]` and their slopes `[pairs, size, 3]`, Å⁻¹, without gradient history.
+    def links(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        """Centers and neighbors `[2, links]` and the vectors between them `[links, 3]`, Å, that features depend on.
 
-        The slopes of pair p are those of its center's features with respect to the pair vector r_j − r_i.
+        These are the graph's pairs, unless a page sees farther.
+        """
+        return graph.pairs, graph.vectors().detach()
+
+    def jacobian(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        """Features `[atoms, size]` and their slopes `[links, size, 3]`, Å⁻¹, without gradient history.
+
+        The slopes of a link are those of its center's features with respect to the vector r_j − r_i, see `links`.
         """
         with torch.enable_grad():
             vectors = graph.vectors().detach().requires_grad_()
             values = self.from_vectors(vectors, graph)
-            slopes = vectors.new_zeros((vectors.shape[0], values.shape[1], 3))
-            if vectors.shape[0] and values.requires_grad:
-                every = torch.eye(values.shape[1], dtype=values.dtype, device=values.device)
-                for begin in range(0, values.shape[1], ROWS):
-                    wanted = every[begin : begin + ROWS, None, :].expand(-1, values.shape[0], -1)
-                    found = torch.autograd.grad(values, vectors, wanted, retain_graph=True, is_grads_batched=True)[0]
-                    slopes[:, begin : begin + ROWS] = found.transpose(0, 1)
-        return values.detach(), slopes
+            return values.detach(), slopes_of(values, vectors)
 
     def weighted(self, graph: Graph, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Weighted sums of each atom's features `[atoms]` and their slopes by pair vectors `[pairs, 3]`, Å⁻¹.
@@ -139,6 +143,18 @@ class Descriptor(nn.Module):
         sums = (self.from_vectors(vectors, graph) * weights.detach()[place]).sum(dim=1)
         (slopes,) = torch.autograd.grad(sums.sum(), vectors, create_graph=history, materialize_grads=True)
         return sums, slopes
+
+
+def slopes_of(values: Tensor, inputs: Tensor) -> Tensor:
+    """Slopes `[inputs, size, n]` of rows of values `[rows, size]`, each input `[inputs, n]` entering only one row."""
+    slopes = inputs.new_zeros((inputs.shape[0], values.shape[1], inputs.shape[1]))
+    if inputs.shape[0] and values.requires_grad:
+        every = torch.eye(values.shape[1], dtype=values.dtype, device=values.device)
+        for begin in range(0, values.shape[1], ROWS):
+            wanted = every[begin : begin + ROWS, None, :].expand(-1, values.shape[0], -1)
+            found = torch.autograd.grad(values, inputs, wanted, retain_graph=True, is_grads_batched=True)[0]
+            slopes[:, begin : begin + ROWS] = found.transpose(0, 1)
+    return slopes
 
 
 def element_index(elements: Iterable[int]) -> Tensor:

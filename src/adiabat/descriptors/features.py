@@ -19,7 +19,7 @@ class Features:
     Attributes:
         values: `[atoms, size]`.
         jacobian: `[pairs, size, 3]`, Å⁻¹, slopes of the center's values with respect to the pair vector.
-        pairs: `[2, pairs]`, center and neighbor.
+        pairs: `[2, pairs]`, center and neighbor: the descriptor's `links`.
         vectors: `[pairs, 3]`, Å.
         numbers: `[atoms]`.
         system: `[atoms]`, the system each atom belongs to.
@@ -85,6 +85,7 @@ class Features:
 def describe(descriptor: Descriptor, graph: Graph) -> Features:
     """Values and slopes of a descriptor for a graph, without gradient history."""
     values, jacobian = descriptor.jacobian(graph)
+    pairs, vectors = descriptor.links(graph)
     system = graph.system
     volume = torch.where(system.pbc.any(dim=1), system.volume, torch.full_like(system.volume, float("nan")))
-    return Features(values, jacobian, graph.pairs, graph.vectors().detach(), system.numbers, system.system, volume)
+    return Features(values, jacobian, pairs, vectors, system.numbers, system.system, volume)
