@@ -92,8 +92,8 @@ def test_slopes_of_quip(shared, name):
 @pytest.mark.parametrize(
     ("name", "tolerance"),
     [
-        ("quippy-soap", 1e-11),
-        ("quippy-soap-basic", 1e-11),
+        ("quippy-soap", 1e-10),  # slopes of tables
+        ("quippy-soap-basic", 2e-10),
         ("quippy-soap-average", 1e-11),
         ("quippy-distance-2b", 1e-14),
         ("quippy-angle-3b", 1e-14),

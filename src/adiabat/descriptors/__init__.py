@@ -97,6 +97,13 @@ DESCRIPTORS = {
             "10.1103/PhysRevB.87.184115",
         ),
         Page(
+            "soap_turbo",
+            "soap_turbo",
+            "SOAPTurboConfig",
+            "SOAP of densities that separate into a radial and an angular part (soap_turbo)",
+            "10.1103/PhysRevB.100.024112",
+        ),
+        Page(
             "soap_bispectrum",
             "soap_bispectrum",
             "SOAPBispectrumConfig",

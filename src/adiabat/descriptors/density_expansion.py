@@ -105,10 +105,11 @@ class DensityExpansion(nn.Module):
         self._kernels: dict[torch.dtype, DensityCoefficients] = {}
         self.harmonics = SphericalHarmonics(l_max, "integral")
         degrees = torch.cat([torch.full((2 * l + 1,), l) for l in range(l_max + 1)])
-        if origin is None:
+        own = origin
+        if own is None:
             each = torch.arange(table.tables)
-            origin = table(torch.zeros(table.tables, dtype=torch.float64), each) * (4.0 * pi) ** -0.5
-            origin = origin.unflatten(1, (n_max, l_max + 1))[..., 0]
+            values = table(torch.zeros(table.tables, dtype=torch.float64), each) * (4.0 * pi) ** -0.5
+            own = values.reshape(table.tables, n_max, l_max + 1)[..., 0]
         tensors: Mapping[str, Tensor] = {
             "element": element_index(elements),
             "channel": channel,
@@ -116,7 +117,7 @@ class DensityExpansion(nn.Module):
             "center": center.double(),
             "degree": degrees,
             "coefficients": table.coefficients,
-            "origin": origin,
+            "origin": own,
         }
         for name, tensor in tensors.items():
             self.register_buffer(name, tensor, persistent=False)
@@ -149,7 +150,8 @@ class DensityExpansion(nn.Module):
         which = channel if self.tables > 1 else None
         radial = self.table(distances, which).unflatten(1, (self.n_max, self.l_max + 1)) * weights[:, None, None]
         radial = radial.index_select(2, self.degree)
-        angular = self.harmonics(vectors.roll(-1, dims=1))  # that block's polar axis is y
+        directions = vectors.roll(-1, dims=1)  # that block's polar axis is y
+        angular = self.harmonics(directions.to(self.harmonics.scale.dtype)).to(vectors.dtype)
         atoms, channels = graph.system.numbers.shape[0], self.center.shape[0]
         found = vectors.new_zeros((atoms * channels, self.n_max, angular.shape[1]))
         found = found.index_add(0, graph.centers * channels + channel, radial * angular[:, None, :])

@@ -6,6 +6,7 @@
 | angle_3b | r_ij + r_ik, (r_ij − r_ik)², r_jk | f_c(r_ij) f_c(r_ik) | eq. 3 |
 | coordination | Σ_j f_c(r_ij) | 1 | doi:10.1103/PhysRevB.90.104108 |
 | soap | power spectrum | 1 | doi:10.1103/PhysRevB.87.184115 |
+| soap_turbo | power spectrum of separable densities | 1 | doi:10.1103/PhysRevB.100.024112 |
 
 As in QUIP, a pair counts once from either end, and an angle once for each order of its two neighbors.
 """
@@ -21,8 +22,10 @@ from pydantic import BeforeValidator, Field, SerializeAsAny
 from torch import Tensor
 
 from adiabat.descriptors.density_expansion import shifted_cosine
+from adiabat.descriptors.density_spectrum import SpectrumDescriptor
 from adiabat.descriptors.kernel_terms import Instances, KernelTerm, KernelTermConfig, LocalKernelTerm
 from adiabat.descriptors.soap import SOAPConfig
+from adiabat.descriptors.soap_turbo import SOAPTurboConfig
 from adiabat.elements import number
 from adiabat.errors import did_you_mean
 from adiabat.geometry import Graph
@@ -107,17 +110,13 @@ class CoordinationConfig(ExponentialConfig):
         return Coordination(self, elements)
 
 
-class SOAPTermConfig(KernelTermConfig):
-    """A process of SOAP power spectra with the kernel (q · q')^ζ."""
+class EnvironmentTermConfig(KernelTermConfig):
+    """A process of the power spectra of atoms with the kernel (q · q')^ζ."""
 
-    kind: Literal["soap"] = "soap"
-    """Name of the term."""
     center: int | str = 0
     """Element in the middle; 0: a term for every element."""
     anywhere: bool = False
     """One term for all elements in the middle; `center` is not used."""
-    soap: SOAPConfig = SOAPConfig()
-    """The power spectrum."""
     zeta: float = Field(default=4.0, ge=1.0)
     """ζ."""
     points: int = Field(default=200, ge=1)
@@ -127,8 +126,29 @@ class SOAPTermConfig(KernelTermConfig):
         centers = [self.center] if self.center or self.anywhere else sorted(elements)
         return [self.model_copy(update={"center": c}) for c in centers]
 
+
+class SOAPTermConfig(EnvironmentTermConfig):
+    """A process of SOAP power spectra."""
+
+    kind: Literal["soap"] = "soap"
+    """Name of the term."""
+    soap: SOAPConfig = SOAPConfig()
+    """The power spectrum."""
+
     def build(self, elements: Sequence[int]) -> KernelTerm:
-        return SOAPTerm(self, elements)
+        return EnvironmentTerm(self, elements, self.soap.build(elements))
+
+
+class SOAPTurboTermConfig(EnvironmentTermConfig):
+    """A process of soap_turbo's power spectra."""
+
+    kind: Literal["soap_turbo"] = "soap_turbo"
+    """Name of the term."""
+    soap: SOAPTurboConfig = SOAPTurboConfig()
+    """The power spectrum."""
+
+    def build(self, elements: Sequence[int]) -> KernelTerm:
+        return EnvironmentTerm(self, elements, self.soap.build(elements))
 
 
 TERMS: dict[str, type[KernelTermConfig]] = {
@@ -136,6 +156,7 @@ TERMS: dict[str, type[KernelTermConfig]] = {
     "angle_3b": Angle3BConfig,
     "coordination": CoordinationConfig,
     "soap": SOAPTermConfig,
+    "soap_turbo": SOAPTurboTermConfig,
 }
 
 
@@ -265,13 +286,12 @@ class Coordination(_Exponential):
         return found * made.weights[:, None] * scale, slopes
 
 
-class SOAPTerm(KernelTerm):
+class EnvironmentTerm(KernelTerm):
     """A process of one element's environments."""
 
-    config: SOAPTermConfig
+    config: EnvironmentTermConfig
 
-    def __init__(self, config: SOAPTermConfig, elements: Sequence[int]):
-        spectrum = config.soap.build(elements)
+    def __init__(self, config: EnvironmentTermConfig, elements: Sequence[int], spectrum: SpectrumDescriptor):
         super().__init__(config, elements, spectrum.cutoff, spectrum.size)
         self.spectrum = spectrum
 

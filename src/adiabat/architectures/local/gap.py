@@ -44,7 +44,7 @@ class GAPConfig(ArchitectureConfig):
     terms: tuple[AnyTerm, ...] = Field(
         default=(Distance2BConfig(delta=1.0, points=15), SOAPTermConfig(delta=0.2)), min_length=1
     )
-    """Processes: distance_2b, angle_3b, coordination and soap; one that names no elements stands for all of them."""
+    """Processes: distance_2b, angle_3b, coordination, soap, soap_turbo; one that names no elements stands for all."""
 
 
 class ProcessHead(LinearInWeights):

@@ -44,7 +44,7 @@ _MODULES = {
     **dict.fromkeys(("dp-se-e2", "dp-se-e3", "dp-hybrid", "dp-fparam", "dp-se-atten", "dp-dpa1"), "deepmd"),
 }
 # kits whose names start like a supported one but which need a page that is not there yet
-_LATER = ("quippy-soap-turbo", "schnet-fairchem1", "painn-fairchem1", "mace-les")
+_LATER = ("schnet-fairchem1", "painn-fairchem1", "mace-les")
 
 
 def importer(kit: Kit) -> Importer | None:

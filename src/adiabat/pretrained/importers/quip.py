@@ -19,8 +19,16 @@ from adiabat.architectures.local.gap import GAP, GAPConfig
 from adiabat.descriptors.density_expansion import Weighting
 from adiabat.descriptors.kernel_terms import KernelTerm, KernelTermConfig
 from adiabat.descriptors.soap import SOAPConfig
-from adiabat.descriptors.sparse_terms import Angle3BConfig, CoordinationConfig, Distance2BConfig, SOAPTermConfig
-from adiabat.elements import number
+from adiabat.descriptors.soap_turbo import SOAPTurboConfig
+from adiabat.descriptors.sparse_terms import (
+    Angle3BConfig,
+    CoordinationConfig,
+    Distance2BConfig,
+    EnvironmentTermConfig,
+    SOAPTermConfig,
+    SOAPTurboTermConfig,
+)
+from adiabat.elements import number, symbol
 from adiabat.errors import CapabilityError, CheckpointError
 from adiabat.files import write_text
 from adiabat.potential import Potential, Referenced
@@ -39,7 +47,23 @@ _READ = {
         *("atom_sigma", "atom_gaussian_width", "central_weight", "central_reference_all_species", "normalise"),
         *("normalize", "basis_error_exponent", "n_Z", "Z", "n_species", "species_Z", "zeta"),
     },
+    "soap_turbo": {
+        *("cutoff", "cutoff_transition_width", "rcut_hard", "rcut_soft", "nf", "l_max", "n_max", "alpha_max"),
+        *("atom_sigma", "atom_sigma_r", "atom_sigma_t", "atom_sigma_scaling", "atom_sigma_r_scaling"),
+        *("atom_sigma_t_scaling", "amplitude_scaling", "central_weight", "radial_enhancement", "basis"),
+        *("scaling_mode", "compress_mode", "compress_file", "n_species", "species_Z", "central_index", "zeta"),
+    },
 }
+_TURBO = {  # options of soap_turbo for each element
+    "alpha_max": "n_max",
+    "atom_sigma_r": "sigma_r",
+    "atom_sigma_t": "sigma_t",
+    "atom_sigma_r_scaling": "sigma_r_scaling",
+    "atom_sigma_t_scaling": "sigma_t_scaling",
+    "amplitude_scaling": "amplitude_scaling",
+    "central_weight": "center_weight",
+}
+SKIP = 4.0  # of soap_turbo, see `SOAPTurboConfig.skip`
 _FITTING = {
     *("covariance_type", "delta", "f0", "n_sparse", "sparse_method", "theta_uniform", "theta_fac", "theta", "zeta"),
     *(
@@ -134,15 +158,17 @@ def descriptor_options(
         raise CapabilityError(f"{file}: the option {unknown[0]}={given[unknown[0]]} of {kind} is not read yet.")
     attributes: Mapping[str, str] = {} if element is None else element.attrib
     options: dict[str, Any] = {"delta": delta, "points": int(attributes.get("n_sparseX", "1"))}
-    wanted = _KINDS["dot_product" if kind == "soap" else "ard_se"]
+    environments = kind in ("soap", "soap_turbo")
+    wanted = _KINDS["dot_product" if environments else "ard_se"]
     if attributes.get("covariance_type", wanted) != wanted:
         raise CapabilityError(f"{file}: {kind} with the kernel {attributes['covariance_type']} is not read yet.")
     if float(attributes.get("signal_mean", "0")) != 0.0:
         raise CapabilityError(f"{file}: {kind} has a mean of {attributes['signal_mean']} (f0), which is not read.")
     if int(attributes.get("n_permutations", "1")) != 1:
         raise CapabilityError(f"{file}: {kind} has permutations, which are not read.")
-    if kind == "soap":
-        return _soap(given, options, float(attributes.get("zeta") or given.get("zeta", "1")), several)
+    if environments:
+        options["zeta"] = float(attributes.get("zeta") or given.get("zeta", "1"))
+        return _soap(given, options, several) if kind == "soap" else _soap_turbo(given, options, file)
     if kind == "coordination":  # which has no use for Z
         width, center = given.get("transition_width", "0.2"), int(given.get("Z_center", "0"))
         options |= {"cutoff": float(given["cutoff"]), "width": float(width)}
@@ -155,7 +181,7 @@ def descriptor_options(
     return Angle3BConfig(**options, **outer, center=center)
 
 
-def _soap(given: Mapping[str, str], options: Mapping[str, Any], zeta: float, several: bool) -> SOAPTermConfig:
+def _soap(given: Mapping[str, str], options: Mapping[str, Any], several: bool) -> SOAPTermConfig:
     centers = [0] if several else _integers(given.get("Z", "0"))
     species = [z for z in _integers(given.get("species_Z", "0")) if z]
     everywhere = given.get("central_reference_all_species", "T" if len(species) < 2 else "F").upper()[:1] == "T"
@@ -180,7 +206,49 @@ def _soap(given: Mapping[str, str], options: Mapping[str, Any], zeta: float, sev
     )
     if len(centers) > 1:
         raise CapabilityError(f"a soap with {len(centers)} elements in the middle is not read yet.")
-    return SOAPTermConfig(**options, soap=soap, zeta=zeta, center=centers[0], anywhere=centers[0] == 0)
+    return SOAPTermConfig(**options, soap=soap, center=centers[0], anywhere=centers[0] == 0)
+
+
+def _soap_turbo(given: Mapping[str, str], options: Mapping[str, Any], file: str | Path) -> SOAPTurboTermConfig:
+    if given.get("compress_file", "None") != "None":
+        raise CapabilityError(f"{file}: soap_turbo's compress_file, a file of its own, is not read yet.")
+    if given.get("scaling_mode", "polynomial").strip('"') != "polynomial":
+        raise CapabilityError(f"{file}: soap_turbo's scaling_mode {given['scaling_mode']} is not read.")
+    species = _integers(given["species_Z"])
+
+    def each(*names: str, default: str | None = None) -> dict[str, float]:
+        """An option for each element: the first of these names that is there, one number or one for each."""
+        words = next((given[name] for name in names if name in given), default)
+        if words is None:
+            raise CheckpointError(f"{file}: soap_turbo has no {names[0]}.")
+        values = [float(word) for word in words.strip('{}" ').split()]
+        values = values * len(species) if len(values) == 1 else values
+        if len(values) != len(species):
+            raise CheckpointError(f"{file}: soap_turbo's {names[0]} has {len(values)} values, not {len(species)}.")
+        return {symbol(z): value for z, value in zip(species, values, strict=True)}
+
+    cutoff = float(given["rcut_hard"] if "rcut_hard" in given else given["cutoff"])
+    width = float(given.get("cutoff_transition_width", "0.5"))
+    compression = given.get("compress_mode", "None").strip('"').lower()
+    soap = SOAPTurboConfig(
+        cutoff=cutoff,
+        width=cutoff - float(given["rcut_soft"]) if "rcut_soft" in given else width,
+        filter=float(given.get("nf", "4")),
+        n_max={name: int(count) for name, count in each("alpha_max", "n_max").items()},
+        l_max=int(given["l_max"]),
+        sigma_r=each("atom_sigma_r", "atom_sigma"),
+        sigma_t=each("atom_sigma_t", "atom_sigma"),
+        sigma_r_scaling=each("atom_sigma_r_scaling", "atom_sigma_scaling", default="0"),
+        sigma_t_scaling=each("atom_sigma_t_scaling", "atom_sigma_scaling", default="0"),
+        amplitude_scaling=each("amplitude_scaling", default="1"),
+        center_weight=each("central_weight", default="1"),
+        radial_enhancement=int(given.get("radial_enhancement", "0")),  # type: ignore[arg-type]
+        basis=given.get("basis", "poly3").strip('"'),  # type: ignore[arg-type]
+        compression="off" if compression == "none" else compression,  # type: ignore[arg-type]
+        species=tuple(species),
+        skip=SKIP,
+    )
+    return SOAPTurboTermConfig(**options, soap=soap, center=species[int(given.get("central_index", "1")) - 1])
 
 
 def _integers(words: str) -> list[int]:
@@ -192,9 +260,9 @@ def _elements(term: KernelTermConfig) -> set[int]:
     named: list[Any] = []
     if isinstance(term, Distance2BConfig | Angle3BConfig):
         named += term.elements
-    if isinstance(term, Angle3BConfig | SOAPTermConfig | CoordinationConfig):
+    if isinstance(term, Angle3BConfig | EnvironmentTermConfig | CoordinationConfig):
         named.append(term.center)
-    if isinstance(term, SOAPTermConfig):
+    if isinstance(term, SOAPTermConfig | SOAPTurboTermConfig):
         named += term.soap.species
     return {number(z) for z in named if z}
 
@@ -272,7 +340,7 @@ def write_gap(potential: Potential, file: str | Path, label: str = "GAP_adiabat"
 def _coordinates(term: KernelTerm, weights: np.ndarray, label: str) -> Iterator[str]:
     config = term.config
     points, cutoffs = term.points.double().numpy(), term.cutoffs.double().numpy()
-    soap = isinstance(config, SOAPTermConfig)
+    soap = isinstance(config, EnvironmentTermConfig)
     extra = f' zeta="{config.zeta!r}"' if soap else ""
     yield (
         f'    <gpCoordinates label="{label}" dimensions="{points.shape[1]}" signal_variance="{config.delta!r}"'
@@ -303,6 +371,8 @@ def _words(config: KernelTermConfig, elements: Sequence[int]) -> str:
     """The options of a term in QUIP's words."""
     if isinstance(config, SOAPTermConfig):
         return _soap_words(config, elements)
+    if isinstance(config, SOAPTurboTermConfig):
+        return _soap_turbo_words(config, elements)
     assert isinstance(config, Distance2BConfig | Angle3BConfig | CoordinationConfig)
     words = [config.kind, f"cutoff={config.cutoff!r}"]
     if isinstance(config, CoordinationConfig):
@@ -319,7 +389,7 @@ def _words(config: KernelTermConfig, elements: Sequence[int]) -> str:
     return " ".join([*words, "covariance_type=ard_se"])
 
 
-def _center(config: CoordinationConfig | SOAPTermConfig) -> int:
+def _center(config: CoordinationConfig | EnvironmentTermConfig) -> int:
     return 0 if config.anywhere else number(config.center)
 
 
@@ -344,4 +414,23 @@ def _soap_words(config: SOAPTermConfig, elements: Sequence[int]) -> str:
     species = [number(s) for s in soap.species] or list(elements)
     if soap.compression == "off":
         words.append(f"n_species={len(species)} species_Z={{{' '.join(map(str, species))}}}")
+    return " ".join([*words, "covariance_type=dot_product"])
+
+
+def _soap_turbo_words(config: SOAPTurboTermConfig, elements: Sequence[int]) -> str:
+    soap = config.soap
+    species = [number(s) for s in soap.species] or list(elements)
+    if config.anywhere or number(config.center) not in species:
+        raise CapabilityError(f"soap_turbo in QUIP's XML has one of {species} in the middle, not {config.center}.")
+    words = [
+        f"soap_turbo rcut_hard={soap.cutoff!r} rcut_soft={soap.cutoff - soap.width!r} nf={soap.filter!r}",
+        f"l_max={soap.l_max} basis={soap.basis} scaling_mode=polynomial",
+        f"radial_enhancement={soap.radial_enhancement}",
+        f"n_species={len(species)} species_Z={{{' '.join(map(str, species))}}}",
+        f"central_index={species.index(number(config.center)) + 1} zeta={config.zeta!r}",
+    ]
+    for theirs, ours in _TURBO.items():
+        words.append(f"{theirs}={{{' '.join(repr(soap.of(ours, z)) for z in species)}}}")
+    if soap.compression != "off":
+        words.append(f"compress_mode={soap.compression}")
     return " ".join([*words, "covariance_type=dot_product"])

@@ -1,4 +1,4 @@
-"""Kits of descriptors: SOAP of QUIP, DScribe and featomic, and QUIP's pairs, angles and coordination numbers."""
+"""Kits of descriptors: SOAP of QUIP, DScribe and featomic, soap_turbo, and QUIP's pairs, angles and coordination."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from adiabat.descriptors.base import Descriptor
 from adiabat.descriptors.density_expansion import Weighting
 from adiabat.descriptors.soap import SOAP, SOAPConfig
-from adiabat.descriptors.sparse_terms import SOAPTermConfig
+from adiabat.descriptors.sparse_terms import EnvironmentTerm
 from adiabat.elements import number
 from adiabat.errors import CapabilityError
 from adiabat.geometry import Graph, System
@@ -36,7 +37,7 @@ def _graph(atoms: ase.Atoms, cutoff: float) -> Graph:
     return Graph.build(System.from_ase(atoms, torch.float64), cutoff)
 
 
-def pulls(descriptor: SOAP, graph: Graph) -> Tensor:
+def pulls(descriptor: Descriptor, graph: Graph) -> Tensor:
     """Derivatives of each atom's features by each atom's position `[centers, atoms, 3, size]`, images summed."""
     slopes, atoms = descriptor.jacobian(graph)[1].transpose(1, 2), graph.system.atoms
     out = slopes.new_zeros((atoms * atoms, *slopes.shape[1:]))
@@ -59,16 +60,24 @@ def _of_quip(given: Mapping[str, np.ndarray], variant: str) -> Arrays:
         term = options.build(sorted({int(z) for z in atoms.numbers})).double()
         graph = term.prepare(_graph(atoms, term.cutoff))
         if averaged:
-            return {"descriptor": term.spectrum.averaged(graph).detach().numpy()}  # type: ignore[operator,union-attr]
+            assert isinstance(term, EnvironmentTerm)
+            return {"descriptor": term.spectrum.averaged(graph).detach().numpy()}
         made = term.instances(graph.vectors(), graph)
         rows = made.values[made.weights > 0].numpy()
-        if isinstance(options, SOAPTermConfig):
-            return {"descriptor": rows}
+        if isinstance(term, EnvironmentTerm):
+            return {"descriptor": rows} | _slopes(term, graph, given.get(f"{key}/grad_index_0based"))
         rows = np.repeat(rows, 2, axis=0) if options.kind == "angle_3b" else rows
         wanted = given.get(f"{key}/descriptor", rows)
         return {"descriptor": _ranked(rows, wanted.reshape(len(wanted), -1)).reshape(wanted.shape)}
 
     return arrays
+
+
+def _slopes(term: EnvironmentTerm, graph: Graph, index: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Derivatives of centers by moved atoms, both in `index [rows, 2]`, where no atom moves with an image."""
+    if index is None or graph.system.pbc.any() or not index.size:
+        return {}
+    return {"grad_data": pulls(term.spectrum, graph).numpy()[index[:, 0], index[:, 1]]}
 
 
 def _ranked(rows: np.ndarray, wanted: np.ndarray) -> np.ndarray:
