@@ -21,6 +21,7 @@ from adiabat.architectures.local.bpnn import BPNN, BPNNConfig
 from adiabat.architectures.local.deep_potential import DeepPotential, DeepPotentialConfig
 from adiabat.architectures.local.eann import EANN, EANNConfig
 from adiabat.architectures.local.gap import GAP, GAPConfig
+from adiabat.architectures.local.hdnnp4g import HDNNP4G, HDNNP4GConfig
 from adiabat.architectures.local.local import Local, LocalConfig
 from adiabat.architectures.local.mtp import MTP, MTPConfig
 from adiabat.architectures.local.nep import NEP, NEPConfig
@@ -59,6 +60,7 @@ SMALL_DPA1 = {
     "hidden": [8, 8],
     "networks": "shared",
 }
+SMALL_HDNNP4G = {"cutoff": 3.0, "hidden": (4,), "charge_hidden": (4,), "hardness": {"H": 12.0}}
 SMALL_LOCAL = {
     "descriptor": {"kind": "acsf", "cutoff": 3.0, "recipe": {"centered": [1.0], "shifted": 2, "angular": [1.0]}},
     "regressor": {"kind": "quadratic"},
@@ -111,6 +113,7 @@ def loosened(model, size=0.2):
 
 MODELS = {
     "bpnn": lambda: BPNN(BPNNConfig(cutoff=3.0, hidden=(4,), activations=("tanh",), recipe=Recipe()), ELEMENTS),
+    "hdnnp_4g": lambda: loosened(HDNNP4G(HDNNP4GConfig(**SMALL_HDNNP4G), ELEMENTS)),
     "local": lambda: loosened(Local(LocalConfig.parse(SMALL_LOCAL), ELEMENTS)),
     "lode": lambda: loosened(Local(LocalConfig.parse(SMALL_LODE), ELEMENTS)),
     "ace": lambda: loosened(ACE(ACEConfig.parse(SMALL_ACE), ELEMENTS), 0.05),

@@ -68,8 +68,8 @@ def read_n2p2(folder: str | Path, length: float = BOHR, energy: float = HARTREE)
         return _read_fourth(folder, words, length, energy)
     names = sorted(_one(words, "elements"), key=number)
     elements = [number(n) for n in names]
-    hidden, activations = _layers(words, "short")
-    options = _functions_of_all(words, names, length) | {"hidden": hidden, "activations": activations}
+    options = _functions_of_all(words, names, length)
+    options["hidden"], options["activations"] = _layers(words, "short")
     model = BPNN(BPNNConfig.parse(options), elements).double()
     for place, z in enumerate(elements):
         _fill_weights(model.networks, place, folder / f"weights.{z:03d}.data")
@@ -85,6 +85,7 @@ def _read_fourth(folder: Path, words: dict[str, list[list[str]]], length: float,
         raise CheckpointError(f"{folder} has normalized units, which a fourth-generation potential is not read in.")
     names = sorted(_one(words, "elements"), key=number)
     elements = [number(n) for n in names]
+    options = _functions_of_all(words, names, length)
     hidden, activations = _layers(words, "short")
     charge_hidden, charge_activations = _layers(words, "electrostatic")
     if activations != charge_activations:
@@ -92,7 +93,6 @@ def _read_fourth(folder: Path, words: dict[str, list[list[str]]], length: float,
             f"the networks of {folder} have activations {activations} and {charge_activations}: only equal ones are"
             " known."
         )
-    options = _functions_of_all(words, names, length)
     permittivity = float(words["four_pi_epsilon"][0][0]) if "four_pi_epsilon" in words else 1.0
     options |= {
         "hidden": hidden,
