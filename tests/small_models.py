@@ -17,7 +17,7 @@ from adiabat.architectures.invariant.reann import REANN, REANNConfig
 from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
 from adiabat.architectures.local.ace import ACE, ACEConfig
 from adiabat.architectures.local.ani import ANI, ANIConfig
-from adiabat.architectures.local.bpnn import BPNN, BPNNConfig
+from adiabat.architectures.local.bpnn import BPNN, WACSFNN, BPNNConfig, WACSFNNConfig
 from adiabat.architectures.local.deep_potential import DeepPotential, DeepPotentialConfig
 from adiabat.architectures.local.eann import EANN, EANNConfig
 from adiabat.architectures.local.gap import GAP, GAPConfig
@@ -66,6 +66,10 @@ SMALL_LOCAL = {
     "regressor": {"kind": "quadratic"},
 }
 SMALL_LODE = {"descriptor": {"kind": "lode", "cutoff": 3.0, "n_max": 2, "l_max": 1}, "regressor": {"kind": "quadratic"}}
+SMALL_PSF = {
+    "descriptor": {"kind": "psf", "cutoff": 3.0, "shells": 3, "weights": ["one"]},
+    "regressor": {"kind": "linear"},
+}
 SMALL_ACE = {
     "descriptor": {
         "cutoff": 3.0,
@@ -114,6 +118,8 @@ def loosened(model, size=0.2):
 MODELS = {
     "bpnn": lambda: BPNN(BPNNConfig(cutoff=3.0, hidden=(4,), activations=("tanh",), recipe=Recipe()), ELEMENTS),
     "hdnnp_4g": lambda: loosened(HDNNP4G(HDNNP4GConfig(**SMALL_HDNNP4G), ELEMENTS)),
+    "wacsf_nn": lambda: WACSFNN(WACSFNNConfig(cutoff=3.0, hidden=(4,), activations=("tanh",)), ELEMENTS),
+    "psf": lambda: loosened(Local(LocalConfig.parse(SMALL_PSF), ELEMENTS)),
     "local": lambda: loosened(Local(LocalConfig.parse(SMALL_LOCAL), ELEMENTS)),
     "lode": lambda: loosened(Local(LocalConfig.parse(SMALL_LODE), ELEMENTS)),
     "ace": lambda: loosened(ACE(ACEConfig.parse(SMALL_ACE), ELEMENTS), 0.05),

@@ -68,6 +68,14 @@ METHODS = {
             {"optimizer": {"rate": 0.003}, "schedule": {"kind": "cosine"}, "epochs": 400},
         ),
         Method(
+            "wacsf_nn",
+            _WING + "local.bpnn",
+            "WACSFNN",
+            "Element networks on symmetry functions weighted by elements (wACSF)",
+            "10.1063/1.5019667",
+            {"optimizer": {"rate": 0.003}, "schedule": {"kind": "cosine"}, "epochs": 400},
+        ),
+        Method(
             "local",
             _WING + "local.local",
             "Local",

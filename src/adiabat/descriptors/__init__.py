@@ -51,8 +51,22 @@ DESCRIPTORS = {
             "acsf",
             "acsf",
             "ACSFConfig",
-            "Atom-centered symmetry functions G2 to G5",
+            "Atom-centered symmetry functions G1 to G5",
             "10.1063/1.3553717",
+        ),
+        Page(
+            "wacsf",
+            "wacsf",
+            "WACSFConfig",
+            "Symmetry functions of all neighbors, weighted by their elements (wACSF)",
+            "10.1063/1.5019667",
+        ),
+        Page(
+            "psf",
+            "psf",
+            "PSFConfig",
+            "Polynomial symmetry functions, low in cost",
+            "10.1088/2632-2153/abf817",
         ),
         Page(
             "snap",

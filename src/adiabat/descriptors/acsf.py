@@ -12,8 +12,8 @@
 Departures from the paper: the cutoff function is any of n2p2's; G⁴ and G⁵ count each unordered neighbor pair
 once and may be shifted, exp(−η Σ (R − R_s)²), as in n2p2 (doi:10.1021/acs.jctc.8b00770; its types 3 and 9).
 
-The same class evaluates functions of all neighbors, weighted by their elements (wacsf.py), and functions of compact
-ranges and angles (compact_functions.py), in any mixture.
+The same class evaluates functions of all neighbors, weighted by their elements (wacsf.py), and polynomials of
+compact ranges and angles (psf.py), in any mixture.
 """
 
 from __future__ import annotations
@@ -316,7 +316,7 @@ def _key(f: SymmetryFunction, window: Window) -> Range | TripletKey:
     if not f.compact:
         return TripletKey(shape, (f.zeta, f.sign))
     begin, end = (math.radians(angle) for angle in f.angles)
-    return TripletKey(shape, window._replace(begin=begin, end=end))
+    return TripletKey(shape, window._replace(begin=begin, end=end, asymmetric=False))
 
 
 def _check(functions: Sequence[SymmetryFunction], elements: tuple[int, ...]) -> None:

@@ -17,6 +17,7 @@ from adiabat.errors import ConfigError
 from adiabat.settings import Settings
 
 Weight = Literal["number", "one"] | dict[str, float]
+Core = Literal["poly1", "poly2", "poly3", "poly4", "exponential"]
 
 
 class SymmetryFunction(Settings):
@@ -48,10 +49,10 @@ class SymmetryFunction(Settings):
     """Where compact functions of distances begin, Å, and may be negative; they end at the cutoff."""
     angles: tuple[float, float] = (0.0, 180.0)
     """Where those of angles begin and end, degrees; beyond 0 or 180 only if centered there."""
-    core: Literal["poly1", "poly2", "poly3", "poly4", "exponential"] = "poly2"
+    core: Core = "poly2"
     """How compact functions fall from their middle."""
     asymmetric: bool = False
-    """Whether they fall as core((2 − u) u) instead of core(u)."""
+    """Whether those of distances fall as core((2 − u) u) instead of core(u)."""
 
     @model_validator(mode="after")
     def _smooth(self) -> Self:
@@ -132,11 +133,22 @@ def for_elements(
     names = symbols(sorted(elements))
     found = []
     for center in names:
-        own = {"center": center, "cutoff": cutoff}
-        for weight in weights:
-            found += [SymmetryFunction(**own, weight=weight, **f) for f in (*pairs, *triplets)]
-        for near in names if not weights else ():
-            found += [SymmetryFunction(**own, neighbors=(near,), **f) for f in pairs]
-        for both in combinations_with_replacement(names, 2) if not weights else ():
-            found += [SymmetryFunction(**own, neighbors=both, **f) for f in triplets]
+        own: list[dict[str, Any]] = [{"weight": weight} | dict(f) for weight in weights for f in (*pairs, *triplets)]
+        if not weights:
+            own += [{"neighbors": (near,)} | dict(f) for near in names for f in pairs]
+            both = combinations_with_replacement(names, 2)
+            own += [{"neighbors": near} | dict(f) for near in both for f in triplets]
+        found += [SymmetryFunction(**({"center": center, "cutoff": cutoff} | f)) for f in own]
     return found
+
+
+WEIGHTED = Recipe(
+    centered=(),
+    shifted=22,
+    start=0.0625,
+    angular=(12.5, 3.125, 1.389, 0.781, 0.5),
+    zetas=(1.0,),
+    weights=("number",),
+)
+"""22 radial and 10 angular functions of all neighbors, as in doi:10.1063/1.5019667; the angular Gaussians are as wide
+as a fifth of the cutoff, two fifths and so on."""

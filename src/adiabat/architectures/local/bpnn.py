@@ -31,7 +31,7 @@ from adiabat.described import predict_from
 from adiabat.descriptors.acsf import ACSF
 from adiabat.descriptors.features import Features, describe
 from adiabat.descriptors.scaling import FeatureScaling, Rule
-from adiabat.descriptors.symmetry_functions import Recipe, SymmetryFunction
+from adiabat.descriptors.symmetry_functions import WEIGHTED, Recipe, SymmetryFunction
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
 from adiabat.kernels.pairs import PairIndex
@@ -64,6 +64,17 @@ class BPNNConfig(ArchitectureConfig):
     """none; range: G − min over the range; center: G − mean; range-center: both; sigma: by standard deviation."""
     components: int | None = Field(default=None, ge=1)
     """Principal components of the scaled features that the networks see; null for the features themselves."""
+
+
+class WACSFNNConfig(BPNNConfig):
+    """Options of element networks on weighted symmetry functions (doi:10.1063/1.5019667)."""
+
+    method: Literal["wacsf_nn"] = "wacsf_nn"  # type: ignore[assignment]
+    """Name of the architecture."""
+    cutoff: float = Field(default=8.0, gt=0.0)
+    """R_c of the recipe, Å."""
+    recipe: Recipe = WEIGHTED
+    """Symmetry functions of all neighbors, weighted by their elements."""
 
 
 class BPNN(AtomicPotential):
@@ -119,3 +130,7 @@ class BPNN(AtomicPotential):
 
     def predict_from(self, features: Features, want: Collection[str] = ("energy", "forces")) -> Prediction:
         return predict_from(self.networks, features, self.descriptor.element[features.numbers], want)
+
+
+class WACSFNN(BPNN):
+    """The same with functions whose number does not grow with that of elements."""

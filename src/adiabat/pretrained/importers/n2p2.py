@@ -24,7 +24,22 @@ from adiabat.potential import Referenced
 from adiabat.pretrained.kit import Imported, Kit
 from adiabat.units import BOHR, HARTREE, energy_unit
 
-_FUNCTIONS = {"2": "G2", "3": "G4", "9": "G5"}
+_EXPONENTIAL, _COMPACT = "eta sign zeta cutoff shift", "begin cutoff left right core"
+# the program's type to our kind and what its line gives after center and type
+_FUNCTIONS = {
+    "2": ("G2", "near eta shift cutoff"),
+    "3": ("G4", f"near near {_EXPONENTIAL}"),
+    "9": ("G5", f"near near {_EXPONENTIAL}"),
+    "12": ("G2", "eta shift cutoff"),
+    "13": ("G4", "eta shift sign zeta cutoff"),
+    "20": ("P2", "near begin cutoff core"),
+    "21": ("P4", f"near near {_COMPACT}"),
+    "22": ("P5", f"near near {_COMPACT}"),
+    "23": ("P2", "begin cutoff core"),
+    "24": ("P4", _COMPACT),
+    "25": ("P5", _COMPACT),
+}
+_CORES = {"p1": "poly1", "p2": "poly2", "p3": "poly3", "p4": "poly4", "e": "exponential"}
 _ACTIVATIONS = {
     "t": "tanh",
     "p": "softplus",
@@ -207,33 +222,40 @@ def _functions(
     """The functions of one element in the program's order, which scaling.data and the weights follow."""
     found = []
     for own, kind, *rest in [*words.get("symfunction_short", []), *words.get("symfunction", [])]:
-        if own != center:
-            continue
-        if kind not in _FUNCTIONS:
-            raise CheckpointError(f"symmetry function type {kind} of input.nn is not known: types 2, 3 and 9 are.")
-        if kind == "2":
-            (near, eta, shift, cutoff), both = rest[:4], ()
-            zeta, sign = "1", "1"
-        else:
-            near, *both, eta, sign, zeta, cutoff = rest[:6]
-            shift = rest[6] if len(rest) > 6 else "0"
-        neighbors = sorted((near, *both), key=names.index)
-        angular = () if kind == "2" else (float(zeta), float(sign))
-        key = (int(kind), float(cutoff), float(eta), float(shift), *angular, *[names.index(n) for n in neighbors])
-        found.append((key, _FUNCTIONS[kind], neighbors, float(zeta), int(float(sign))))
-    return [
-        SymmetryFunction(
-            kind=kind,  # type: ignore[arg-type]
-            center=center,
-            neighbors=tuple(near),
-            eta=key[2] / length**2,
-            shift=key[3] * length,
-            zeta=zeta,
-            sign=sign,  # type: ignore[arg-type]
-            cutoff=key[1] * length,
+        if own == center:
+            found.append(_function(center, kind, rest, names, length))
+    return [function for _, function in sorted(found, key=lambda one: one[0])]
+
+
+def _function(
+    center: str, kind: str, rest: list[str], names: list[str], length: float
+) -> tuple[tuple[Any, ...], SymmetryFunction]:
+    """The function of a line, after what it is sorted by."""
+    if kind not in _FUNCTIONS:
+        raise CheckpointError(
+            f"symmetry function type {kind} of input.nn is not known: types {', '.join(_FUNCTIONS)} are."
         )
-        for key, kind, near, zeta, sign in sorted(found)
-    ]
+    own, columns = _FUNCTIONS[kind]
+    pairs = list(zip(columns.split(), rest, strict=False))  # the shift of types 3 and 9 may be left out
+    near = sorted((word for column, word in pairs if column == "near"), key=names.index)
+    given = {column: word for column, word in pairs if column != "near"}
+    core = given.pop("core", "")
+    value = {column: float(word) for column, word in given.items()}
+    places = [names.index(n) for n in near]
+    options: dict[str, Any] = {"kind": own, "center": center, "neighbors": near}
+    options |= {name: value[name] * length for name in ("cutoff", "shift", "begin") if name in value}
+    if own.startswith("P"):
+        ends = [value[side] for side in ("left", "right") if side in value]
+        if core.removesuffix("a") not in _CORES:
+            raise CheckpointError(f"input.nn has a function of subtype '{core}': {', '.join(_CORES)} are known.")
+        options |= {"core": _CORES[core.removesuffix("a")], "asymmetric": core.endswith("a")}
+        options |= {"angles": ends} if ends else {}
+        key = (int(kind), core, *places, value["cutoff"], value["begin"], *ends)
+    else:
+        zeta, sign = value.get("zeta", 1.0), value.get("sign", 1.0)
+        options |= {"eta": value["eta"] / length**2, "zeta": zeta, "sign": int(sign)}
+        key = (int(kind), value["cutoff"], value["eta"], value.get("shift", 0.0), zeta, sign, *places)
+    return key, SymmetryFunction.parse(options)
 
 
 def _fill_weights(networks: ElementNetworks, place: int, file: Path, scale: float = 1.0, first: bool = False) -> None:
