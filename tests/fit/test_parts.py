@@ -25,8 +25,11 @@ def test_schedules():
     assert exponential.factor(3, 0.5) == pytest.approx(0.9**3)
     cosine = Schedule(ScheduleConfig(kind="cosine", floor=0.01), 10)
     assert cosine.factor(0, 0.0) == pytest.approx(1.0)
-    assert cosine.factor(5, 0.0) == pytest.approx(0.5)
-    assert cosine.factor(10, 0.0) == pytest.approx(0.01)
+    assert cosine.factor(5, 0.0) == cosine.factor(4, 1.0) == pytest.approx(0.5)
+    assert cosine.factor(5, 0.0) > cosine.factor(5, 0.5) > cosine.factor(5, 1.0)
+    assert cosine.factor(9, 1.0) == pytest.approx(0.01)
+    late = Schedule(ScheduleConfig(kind="cosine", warmup=2), 4)
+    assert [late.factor(1, 1.0), late.factor(2, 1.0), late.factor(3, 1.0)] == pytest.approx([1.0, 0.5, 0.0])
     warm = Schedule(ScheduleConfig(kind="constant", warmup=2), 10)
     assert [warm.factor(0, 0.5), warm.factor(1, 0.5), warm.factor(2, 0.5)] == pytest.approx([0.25, 0.75, 1.0])
 

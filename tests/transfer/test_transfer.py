@@ -172,6 +172,17 @@ def test_generated_replay(data, brief):
     assert result.forgetting.errors["base before"]["forces_rmse"] < 1e-9
 
 
+def test_generated_dimers_are_replayed_and_not_reported(data, brief):
+    found = []
+    for more in ({}, {"dimers": 12, "max_force": 1e6}):
+        again = {"replay": {"data": "generated"}, "generate": FEW | more}
+        result = finetune(base(), options(data, **again), show=False, overwrite=True)
+        receipt = json.loads((data / "run" / "receipt.json").read_text())["finetune"]["replay"]
+        found.append((receipt["of"], result.forgetting.base_set))
+    assert found[1][0] == found[0][0] + 3 * 12
+    assert found[1][1] == found[0][1]
+
+
 @pytest.mark.parametrize(
     ("replay", "words"),
     [
@@ -259,6 +270,7 @@ def test_contradictions_are_refused(data):
         ({"freeze": ["inner.*"], "lora": {}}, "freeze has no effect beside lora"),
         ({"preset": "wild"}, "preset"),
         ({"lora": {"rnak": 2}}, "Did you mean 'rank'"),
+        ({"generate": {"dimers": 9}}, "dimers = 9 has no effect without generated replay"),
     ):
         with pytest.raises(ConfigError, match=words):
             FinetuneRun.parse(options(data, **more))
@@ -293,6 +305,11 @@ def test_generated_structures():
     torch.testing.assert_close(first.labels["stress"], start[0].labels["stress"])
     again = generate(base().potential, [f.to_ase() for f in start], settings, seed=1)
     assert torch.equal(again.frames[5].system.positions, made.frames[5].system.positions)
+    few = GenerateConfig(rattles=0, strains=0, temperatures=(), dimers=5, max_force=1e6)
+    pairs = [f for f in generate(base().potential, [start[0].to_ase()], few).frames if f.system.atoms == 2]
+    assert {(f.info["config_type"], f.info["seed"]) for f in pairs} == {("dimer", 1), ("dimer", 2), ("dimer", 3)}
+    reached = [float(f.system.positions[1, 0]) for f in pairs if f.info["seed"] == 1]
+    assert reached == pytest.approx(np.linspace(reached[0], min(6.0, base().potential.cutoff), 5))
     limit = GenerateConfig.parse(FEW | {"max_force": 1e-6})
     with pytest.raises(DataError, match="have forces above"):
         generate(base().potential, [f.to_ase() for f in start], limit)

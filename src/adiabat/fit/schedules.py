@@ -1,6 +1,7 @@
 """Learning-rate schedules: a factor on the initial rate, by epoch, after a linear warm-up.
 
-With e epochs since the warm-up, of n: exponential gamma^e, cosine (1 + cos(π e/n))/2, plateau factor^drops.
+With e epochs since the warm-up, of n: exponential gamma^e, cosine (1 + cos(π e/n))/2, plateau factor^drops. The
+cosine falls step by step, so that short fits end at its floor too; the others change between epochs.
 """
 
 from __future__ import annotations
@@ -58,10 +59,11 @@ class Schedule:
         if epoch + fraction < config.warmup:
             return (epoch + fraction) / config.warmup
         done = max(epoch - config.warmup, 0)
+        share = min(1.0, (epoch + fraction - config.warmup) / max(1, self.epochs - config.warmup))
         value = {
             "constant": 1.0,
             "exponential": config.gamma**done,
-            "cosine": 0.5 * (1 + math.cos(math.pi * min(1.0, done / max(1, self.epochs - config.warmup)))),
+            "cosine": 0.5 * (1 + math.cos(math.pi * share)),
             "plateau": self.state["drop"],
         }[config.kind]
         return max(value, config.floor)

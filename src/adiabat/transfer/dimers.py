@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,13 +93,18 @@ def curves(base: Potential, tuned: Potential, numbers: Iterable[int]) -> list[Cu
     if not (base.local and tuned.local):
         return []
     made = []
-    for i, j in itertools.combinations_with_replacement(sorted(set(numbers)), 2):
+    for i, j, distances in pairs(numbers, base.cutoff, POINTS):
         start = float(COVALENT_RADII[i] + COVALENT_RADII[j])
-        end = max(min(LONGEST, base.cutoff), start)
-        distances = np.linspace(0.5 * start, end, POINTS)
         both = [_energies(model, i, j, distances) for model in (base, tuned)]
         made.append(Curve(f"{symbol(i)}-{symbol(j)}", distances, both[0], both[1], start))
     return made
+
+
+def pairs(numbers: Iterable[int], cutoff: float, points: int) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Every pair of these elements, alike ones included, and distances `[points]` from the wall to the cutoff, Å."""
+    for i, j in itertools.combinations_with_replacement(sorted(set(numbers)), 2):
+        start = float(COVALENT_RADII[i] + COVALENT_RADII[j])
+        yield i, j, np.linspace(0.5 * start, max(min(LONGEST, cutoff), start), points)
 
 
 def _energies(model: Potential, i: int, j: int, distances: np.ndarray) -> np.ndarray:

@@ -34,7 +34,7 @@ from adiabat.model import Model, load
 from adiabat.potential import Potential, Referenced, Sum
 from adiabat.training import CONFIG, MODEL, Sources, check_folder, read_parts
 from adiabat.transfer.forgetting import Forgetting, forgetting
-from adiabat.transfer.generate import generate
+from adiabat.transfer.generate import DIMER, generate
 from adiabat.transfer.options import GENERATED, FinetuneRun, ReplayConfig, joined_licenses
 from adiabat.transfer.page import page
 from adiabat.transfer.reference import Refit, refit, relabeled, shifted
@@ -213,6 +213,7 @@ def _replayed(work: _Work) -> Mixed:
     if replay is None:
         return Mixed(train, torch.ones(len(train), dtype=torch.float64))
     old = _generated(work) if replay.data == GENERATED else _base_frames(replay, work)
+    old, dimers = _apart(old) if replay.data == GENERATED else (old, None)
     count = round(replay.held_out * len(old))
     if count == 0 or count == len(old):
         raise FitError(
@@ -225,6 +226,8 @@ def _replayed(work: _Work) -> Mixed:
     name = "structures made from the new ones" if replay.data == GENERATED else f"held-out frames of {replay.data}"
     work.base_set = f"{len(work.old)} {name}"
     source: Dataset = Subset(old, order[count:])
+    if dimers is not None:
+        source = Joined(source, dimers)
     if replay.heads:
         source = OfHead(source, 1)
     elif work.change:
@@ -233,6 +236,13 @@ def _replayed(work: _Work) -> Mixed:
     mixed = mix(train, source, replay.fraction, replay.weight, {**run.fit.loss.terms, **later}, run.seed)
     work.receipt["replay"] = {"data": replay.data, **mixed.receipt, "heads": list(replay.heads)}
     return mixed
+
+
+def _apart(made: Dataset) -> tuple[Dataset, Dataset | None]:
+    """Generated structures without and with those of two atoms, which the report has curves for."""
+    two = [k for k, frame in enumerate(made) if frame.info["config_type"] == DIMER]
+    rest = sorted(set(range(len(made))) - set(two))
+    return (Subset(made, rest), Subset(made, two)) if two else (made, None)
 
 
 def _base_frames(replay: ReplayConfig, work: _Work) -> Dataset:

@@ -1,4 +1,4 @@
-"""Structures made from given ones by rattling, straining and short dynamics, labeled by a model."""
+"""Structures made from given ones by rattling, straining and short dynamics, and two atoms, labeled by a model."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from adiabat.batched import evaluate_many
 from adiabat.compile import quickest
 from adiabat.data import Frame, MemoryDataset
 from adiabat.engines.ase import AdiabatCalculator, thermalize
-from adiabat.errors import DataError, DynamicsError, GeometryError
+from adiabat.errors import CapabilityError, DataError, DynamicsError, GeometryError
 from adiabat.geometry import System
 from adiabat.potential import Potential
+from adiabat.transfer.dimers import pairs
 from adiabat.transfer.options import GenerateConfig
 from adiabat.workflows.dynamics import DynamicsConfig, integrator
+
+DIMER = "dimer"
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,8 @@ class Generated:
     """Labeled frames.
 
     Attributes:
-        frames: their `config_type` is seed, rattle, strain or dynamics, and `seed` the structure they come from.
+        frames: their `config_type` is seed, rattle, strain, dynamics or dimer, and `seed` the structure they come
+            from; dimers count on from there, one number for each pair of elements.
         left_out: how many of each kind had too large forces.
         remarks: what happened, in sentences.
     """
@@ -44,8 +48,12 @@ def generate(base: Potential, seeds: Sequence[ase.Atoms], config: GenerateConfig
         config: what is made.
         seed: of the random numbers.
 
-    Raises DataError if nothing is left.
+    Raises DataError if nothing is left, CapabilityError if two atoms are asked for and the model knows one molecule.
     """
+    if config.dimers and not base.local:
+        raise CapabilityError(
+            "a global model knows one molecule and cannot label two atoms: set generate.dimers to 0."
+        )
     random = np.random.default_rng(seed)
     made: list[tuple[ase.Atoms, str, int]] = []
     remarks: list[str] = []
@@ -60,6 +68,9 @@ def generate(base: Potential, seeds: Sequence[ase.Atoms], config: GenerateConfig
             made += [(atoms, "dynamics", place) for atoms in moved]
             if stopped:
                 remarks.append(f"dynamics of structure {place} at {temperature:g} K stopped early: {stopped}")
+    numbers = {int(z) for start in seeds for z in start.numbers}
+    for place, (i, j, distances) in enumerate(pairs(numbers, base.cutoff, config.dimers), len(seeds)):
+        made += [(ase.Atoms([i, j], [[0.0, 0.0, 0.0], [r, 0.0, 0.0]]), DIMER, place) for r in distances]
     frames = label(base, made)
     kept: list[Frame] = []
     left_out: Counter[str] = Counter()

@@ -41,13 +41,18 @@ class GenerateConfig(Settings):
     """Length of each of these runs, fs."""
     timestep: float = Field(default=1.0, gt=0.0)
     """Time step of these runs, fs."""
+    dimers: int = Field(default=0, ge=0)
+    """Distances at which two atoms alone are labeled, for every pair of the structures' elements, evenly from half
+    the sum of the covalent radii to the cutoff, 6 Å at most: keeps walls in replay and gives walls to students."""
     max_force: float = Field(default=30.0, gt=0.0)
     """Structures with a larger force are left out, eV/Å: no model is to be believed there."""
 
     @model_validator(mode="after")
     def _effective(self) -> Self:
-        if not self.rattles and not self.strains and not self.temperatures:
-            raise ValueError("rattles and strains are 0 and temperatures is empty, so nothing would be generated")
+        if not (self.rattles or self.strains or self.temperatures or self.dimers):
+            raise ValueError(
+                "rattles, strains and dimers are 0 and temperatures is empty, so nothing would be generated"
+            )
         return self
 
 
@@ -106,6 +111,11 @@ class FinetuneConfig(Settings):
         if self.lora is not None and self.freeze:
             raise ValueError(
                 "freeze has no effect beside lora, which trains nothing but its updates: give one of them"
+            )
+        if self.generate.dimers and (self.replay is None or self.replay.data != GENERATED):
+            raise ValueError(
+                f"generate.dimers = {self.generate.dimers} has no effect without generated replay, for the report has"
+                " curves of its own: set replay.data to generated, or dimers to 0"
             )
         return self
 
