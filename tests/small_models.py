@@ -65,7 +65,11 @@ SMALL_LOCAL = {
     "descriptor": {"kind": "acsf", "cutoff": 3.0, "recipe": {"centered": [1.0], "shifted": 2, "angular": [1.0]}},
     "regressor": {"kind": "quadratic"},
 }
-SMALL_LODE = {"descriptor": {"kind": "lode", "cutoff": 3.0, "n_max": 2, "l_max": 1}, "regressor": {"kind": "quadratic"}}
+SMALL_LODE = {
+    "descriptor": {"kind": "lode", "cutoff": 3.0, "n_max": 2, "l_max": 1},
+    "regressor": {"kind": "quadratic"},
+}
+SMALL_BESSEL = {"descriptor": {"kind": "spherical_bessel", "cutoff": 3.0, "n_max": 2}}
 SMALL_PSF = {
     "descriptor": {"kind": "psf", "cutoff": 3.0, "shells": 3, "weights": ["one"]},
     "regressor": {"kind": "linear"},
@@ -122,6 +126,7 @@ MODELS = {
     "psf": lambda: loosened(Local(LocalConfig.parse(SMALL_PSF), ELEMENTS)),
     "local": lambda: loosened(Local(LocalConfig.parse(SMALL_LOCAL), ELEMENTS)),
     "lode": lambda: loosened(Local(LocalConfig.parse(SMALL_LODE), ELEMENTS)),
+    "spherical_bessel": lambda: loosened(Local(LocalConfig.parse(SMALL_BESSEL), ELEMENTS)),
     "ace": lambda: loosened(ACE(ACEConfig.parse(SMALL_ACE), ELEMENTS), 0.05),
     "snap": lambda: loosened(SNAP(SNAPConfig.parse(SMALL_SNAP), ELEMENTS), 0.02),
     "gap": lambda: small_gap(),

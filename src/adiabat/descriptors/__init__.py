@@ -83,6 +83,13 @@ DESCRIPTORS = {
             "10.1063/1.5128375",
         ),
         Page(
+            "spherical_bessel",
+            "spherical_bessel",
+            "SphericalBesselConfig",
+            "Power spectra in spherical Bessel functions, which need no cutoff function",
+            "10.1063/1.5111045",
+        ),
+        Page(
             "mtp",
             "mtp",
             "MTPConfig",

@@ -54,7 +54,7 @@ class SphericalBesselBasis(ConstantModule):
 class SmoothBesselBasis(ConstantModule):
     """Orthonormal combinations of sin(k π r/r_c)/r whose first and second derivatives vanish at the cutoff too.
 
-    Kocer, Mason and Erturk, arXiv:1907.02374, as in M3GNet (doi:10.1038/s43588-022-00349-3). Distances beyond the
+    Kocer, Mason & Erturk, doi:10.1063/1.5111045, as in M3GNet (doi:10.1038/s43588-022-00349-3). Distances beyond the
     cutoff count as the cutoff.
 
     Args:
@@ -98,18 +98,36 @@ def _of_degree(l: int, x: Tensor, sine: Tensor, cosine: Tensor) -> Tensor:
 
 def smooth_combinations(count: int, cutoff: float) -> np.ndarray:
     """Which combinations of sin(k π r/r_c)/r, k = 1..count + 1, are the basis `[count + 1, count]`."""
-    m = np.arange(count, dtype=np.float64)
-    size = (-1.0) ** m * np.sqrt(2.0) * np.pi / cutoff**1.5 * (m + 1) * (m + 2) / np.hypot(m + 1, m + 2)
+    frequencies = np.arange(1, count + 2) * np.pi / cutoff
+    return bessel_combinations(0, count, cutoff) / frequencies[:, None]
+
+
+def bessel_combinations(l: int, count: int, cutoff: float) -> np.ndarray:
+    """Which combinations of j_l(u_k r/r_c), u_k its roots, k = 1..count + 1, are the functions g_n of degree l.
+
+    Two neighbors u_n, u_{n+1} make a function whose first and second derivatives vanish at the cutoff; these are
+    orthonormalized one after the other, which takes the function before alone.
+
+    Args:
+        l: degree.
+        count: number of functions.
+        cutoff: r_c, Å.
+
+    Returns:
+        `[count + 1, count]`, Å^(−3/2).
+    """
+    u = spherical_bessel_roots(l + 1, count + 1)[l]
+    size, n = np.sqrt(2.0 / cutoff**3 / (u[:-1] ** 2 + u[1:] ** 2)), np.arange(count)
+    slopes = spherical_jn(l + 1, u)
     plain = np.zeros((count + 1, count))
+    plain[n, n], plain[n + 1, n] = size * u[1:] / slopes[:-1], -size * u[:-1] / slopes[1:]
+    squares, found, d = u**2, np.zeros_like(plain), 1.0
     for k in range(count):
-        plain[k, k] = size[k] * cutoff / (np.pi * (k + 1))
-        plain[k + 1, k] = size[k] * cutoff / (np.pi * (k + 2))
-    e = m**2 * (m + 2) ** 2 / (4.0 * (m + 1) ** 4 + 1.0)
-    found = np.zeros_like(plain)
-    d = 1.0
-    for k in range(count):
-        before, d = d, 1.0 - e[k] / d
+        e = 0.0
+        if k:
+            e = squares[k - 1] * squares[k + 1] / (squares[k - 1] + squares[k]) / (squares[k] + squares[k + 1])
+        before, d = d, 1.0 - e / d
         found[:, k] = plain[:, k] / np.sqrt(d)
         if k:
-            found[:, k] += np.sqrt(e[k] / before / d) * found[:, k - 1]
+            found[:, k] += np.sqrt(e / before / d) * found[:, k - 1]
     return found
