@@ -90,7 +90,7 @@ SMALL_SNAP = {
     "repulsion": (1.0, 2.0),
 }
 SMALL_EANN = {"cutoff": 3.0, "waves": 3, "l_max": 2}
-SMALL_REANN = SMALL_EANN | {"orbitals": 4, "passes": 2, "network": {"hidden": [6, 4]}, "message": {"hidden": [5]}}
+SMALL_REANN = SMALL_EANN | {"orbitals": 4, "passes": 1, "network": {"hidden": [5]}, "message": {"hidden": [5]}}
 SMALL_AEV = Terms(
     cutoff=3.0,
     radial_shifts=(1.0, 2.0),
@@ -132,7 +132,7 @@ MODELS = {
     "gap": lambda: small_gap(),
     "ani": lambda: ANI(ANIConfig(aev=SMALL_AEV, hidden={"others": (4,)}, members=2), ELEMENTS),
     "mtp": lambda: loosened(MTP(MTPConfig(cutoff=3.0, level=8, basis=4, inner=0.5), ELEMENTS), 0.02),
-    "eann": lambda: EANN(EANNConfig.parse(SMALL_EANN | {"network": {"hidden": [6, 4], "blocks": 0}}), ELEMENTS),
+    "eann": lambda: EANN(EANNConfig.parse(SMALL_EANN | {"network": {"hidden": [6], "blocks": 0}}), ELEMENTS),
     "reann": lambda: REANN(REANNConfig.parse(SMALL_REANN | {"equivariant": True}), ELEMENTS),
     "nep": lambda: NEP(NEPConfig(cutoff=3.0, angular_cutoff=2.5, basis=4, l_max=2, hidden=4), ELEMENTS),
     "deep_potential": lambda: DeepPotential(DeepPotentialConfig.parse(SMALL_DEEP_POTENTIAL), ELEMENTS),

@@ -7,11 +7,13 @@ from adiabat.architectures.equivariant.mace import MACE, MACEConfig
 from adiabat.architectures.equivariant.so3net import SO3Net, SO3NetConfig
 from adiabat.architectures.equivariant.tensornet import TensorNet, TensorNetConfig
 from adiabat.architectures.invariant.m3gnet import M3GNet, M3GNetConfig
+from adiabat.architectures.invariant.reann import REANN, REANNConfig
 from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
 from adiabat.architectures.kernel.sgdml import SGDML, SGDMLConfig
 from adiabat.architectures.local.ani import ANI, ANIConfig
 from adiabat.architectures.local.bpnn import BPNN, BPNNConfig
 from adiabat.architectures.local.deep_potential import DeepPotential, DeepPotentialConfig
+from adiabat.architectures.local.eann import EANN, EANNConfig
 from adiabat.architectures.local.nep import NEP, NEPConfig
 from adiabat.architectures.local.snap import SNAP, SNAPConfig
 from adiabat.compile import quickest
@@ -53,6 +55,9 @@ MODELS = {
     "mattersim": lambda: M3GNet(
         M3GNetConfig(channels=16, **SHORT, basis=4, degrees=4, depth=2, variant="mattersim"), [1, 8]
     ),
+    "eann": lambda: adapted(EANN(EANNConfig(cutoff=4.0), [1, 8])),
+    "reann": lambda: adapted(REANN(REANNConfig(cutoff=4.0, passes=2), [1, 8])),
+    "equireann": lambda: adapted(REANN(REANNConfig(cutoff=4.0, passes=2, l_max=3, equivariant=True), [1, 8])),
     "nep with charges": lambda: NEP(NEPConfig(cutoff=4.0, angular_cutoff=3.0, charges="reciprocal"), [1, 8]),
     "bpnn": lambda: BPNN(BPNNConfig(cutoff=4.0), [1, 8]),
     "bpnn components": lambda: BPNN(BPNNConfig(cutoff=4.0, components=9, cutoff_function="poly2"), [1, 6, 8]),
@@ -113,7 +118,7 @@ def test_frozen_equals_the_model(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["schnet", "tensornet", "m3gnet", "mace", "mace agnesi density", "nep", "deep potential"]
+    "name", ["schnet", "tensornet", "m3gnet", "mace", "mace agnesi density", "nep", "equireann", "deep potential"]
 )
 def test_forces_of_a_frozen_model_are_derivatives(name):
     torch.manual_seed(2)

@@ -31,7 +31,19 @@ def disturbed(model):
 
 
 # linear in their weights, or without linear maps
-_UNADAPTABLE = ("local", "lode", "spherical_bessel", "psf", "snap", "mtp", "ace", "gap", "lennard_jones")
+_UNADAPTABLE = (
+    "local",
+    "lode",
+    "spherical_bessel",
+    "psf",
+    "snap",
+    "mtp",
+    "ace",
+    "gap",
+    "eann",
+    "reann",
+    "lennard_jones",
+)
 
 
 @pytest.mark.parametrize("name", [name for name in small_models.MODELS if name not in _UNADAPTABLE])

@@ -1,6 +1,6 @@
 // psi[i, m, w] = sum over pairs p = (i, j) of Y_m(v_p) R_w(r_p) c[j, w] with monomials Y and R from a table of the
 // neighbor's element (embedded_density.py). Waves are walked 64 bytes at a time; the caller pads them to whole blocks.
-#include "common.hpp"
+#include "lanes.hpp"
 
 constexpr int LARGEST = 35;  // monomials up to degree 4
 
@@ -78,7 +78,8 @@ void backward(const Problem<T>& q, const index_t* begins, const index_t* order, 
             const Knot<T> knot(r, q.start, q.inverse_step, q.intervals);
             const T *a = q.polynomials(j, knot.interval), *g = gpsi + centers[p] * q.monomials * q.waves;
             const T u = knot.u;
-            V along = {}, sums[LARGEST] = {};
+            V along = {}, sums[LARGEST];
+            for (index_t m = 0; m < q.monomials; ++m) sums[m] = V{};
             for (index_t w = 0; w < q.waves; w += Block<T>::width) {
                 V a1 = *(V*)(a + q.waves + w), a2 = *(V*)(a + 2 * q.waves + w), a3 = *(V*)(a + 3 * q.waves + w);
                 V f = *(V*)(a + w) + u * (a1 + u * (a2 + u * a3)), df = a1 + u * (T(2) * a2 + T(3) * u * a3);
@@ -91,11 +92,11 @@ void backward(const Problem<T>& q, const index_t* begins, const index_t* order, 
                 *(V*)(gc + w) += f * total;
                 along += df * own * total;
             }
-            const T radial = Block<T>::sum(along) * knot.slope / r;
-            for (int k = 0; k < 3; ++k) gv[k] = radial * q.vectors[3 * p + k];
-            for (index_t m = 1; m < q.monomials; ++m) {
-                const T s = Block<T>::sum(sums[m]);
-                for (int k = 0; k < 3; ++k) gv[k] += s * slopes[3 * m + k];
+            along *= knot.slope / r;
+            for (int k = 0; k < 3; ++k) {
+                V total = along * q.vectors[3 * p + k];
+                for (index_t m = 1; m < q.monomials; ++m) total += sums[m] * slopes[3 * m + k];
+                gv[k] = sum<T>(total);
             }
         }
     }

@@ -19,8 +19,8 @@ Programs whose numbers it gives: REANN (github.com/zhangylch/REANN), EquiREANN (
 Departures from the paper, as in the program: a pass adds to the coefficients instead of replacing them; densities of
 all degrees are added up for each orbital; f_c is the square of the cosine cutoff; each pass has orbital combinations
 of its own, or all share one (`shared_mixing`, older versions). Ours: the size of c at first is that where the
-training data's densities average one, not the inverse number of neighbors; output layers do not start at zero. The
-orbitals that EquiREANN adds to those of a pair are summed in atoms, not kept for pairs, which is the same by linearity.
+training data's densities average one, not the inverse number of neighbors; output layers do not start at zero. What
+EquiREANN adds to the orbitals of pairs is summed in atoms, not kept for pairs, which is the same by linearity.
 """
 
 from __future__ import annotations
