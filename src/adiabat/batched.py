@@ -28,7 +28,7 @@ CPU_SIZE = 16_000  # pairs of a batch on the CPU
 FIRST_SIZE = 8_000  # pairs of the first batch elsewhere, which is measured
 LARGEST_SIZE = 1_000_000  # beyond, no device gets faster, and the graphs fill the host's memory
 SHARE = 0.7  # of the free memory; what a batch takes is only nearly proportional to its pairs
-PER_SYSTEM = frozenset({"energy", "stress", "dipole", "uncertainty"})
+PER_SYSTEM = frozenset({"energy", "stress", "dipole", "polarizability", "property", "uncertainty"})
 
 
 @dataclass(frozen=True)

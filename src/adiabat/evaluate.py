@@ -19,8 +19,11 @@ QUANTITIES = (
     "hessian",
     "charges",
     "dipole",
+    "polarizability",
     "magnetic_moments",
+    "property",
 )
+_OF_ENERGY = frozenset({"energy", "atomic_energies", "forces", "stress", "hessian"})
 
 
 def evaluate(
@@ -61,6 +64,11 @@ def check_request(potential: Potential, graph: Graph, want: Collection[str]) -> 
         if name not in QUANTITIES:
             raise CapabilityError(f"'{name}' is not a quantity.{did_you_mean(name, QUANTITIES)}")
     potential.check(graph)
+    if not potential.gives_energy and (lacking := _OF_ENERGY.intersection(want)):
+        raise CapabilityError(
+            f"this {type(potential).__name__} is a model of another property and gives no {sorted(lacking)[0]}: leave"
+            f" {', '.join(sorted(lacking))} out of want, or set their weights to 0 in a fit."
+        )
     if "hessian" in want and potential.is_frozen:  # kernels are differentiable once
         raise CapabilityError("a frozen model has no Hessian: ask the model that it was made from.")
     if "stress" in want and not potential.local:

@@ -25,6 +25,7 @@ UNITS = {
     "stress": "eV/Å³",
     "charges": "e",
     "dipole": "e·Å",
+    "polarizability": "e·Å²/V",
     "magnetic_moments": "μB",
 }
 
@@ -127,8 +128,8 @@ def evaluate_dataset(
         dataset: labeled frames.
         group: frame info by which errors are grouped.
         batch_atoms: largest number of atoms evaluated together; None: as many as pay and fit into memory.
-        labels: only these; default energy, forces, stress of local models, and charges, dipole and magnetic moments
-            where predicted.
+        labels: only these; default energy, forces, stress of local models, and charges, dipole, polarizability
+            and magnetic moments where predicted.
 
     Raises DataError if no frame has any of the labels.
     """
@@ -164,8 +165,9 @@ def _by_labels(dataset: Dataset, names: Collection[str]) -> dict[tuple[str, ...]
 def _possible(potential: Potential, system: System, labels: Collection[str] | None) -> list[str]:
     if labels is not None:
         return list(labels)
-    names = ["energy", "forces"] + (["stress"] if potential.local else [])
-
+    names = ["energy", "forces"] + (["stress"] if potential.local else []) if potential.gives_energy else []
     graph = Graph.build(system, potential.cutoff).to(potential.device, potential.dtype)
     own = potential(graph)
-    return names + [n for n in ("charges", "dipole", "magnetic_moments") if getattr(own, n) is not None]
+    return names + [
+        n for n in ("charges", "dipole", "polarizability", "magnetic_moments") if getattr(own, n) is not None
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,8 @@ from adiabat.potential import Potential, Prediction
 from adiabat.pretrained.catalogue import catalogue, find
 from adiabat.pretrained.weights import get
 
-EXTRA = ("charges", "dipole", "magnetic_moments", "uncertainty")  # given without asking by models that have them
+# given without asking by models that have them
+EXTRA = ("charges", "dipole", "polarizability", "magnetic_moments", "property", "uncertainty")
 MANY = 50  # structures from which on making the kernels' tables pays
 
 
@@ -63,7 +65,8 @@ class Model:
         groups: dict[tuple[str, ...], list[int]] = {}
         for index, one in enumerate(atoms):
             stress = ("stress",) if self.potential.local and one.pbc.any() else ()
-            quantities = ("energy", "forces", *stress) if want is None else tuple(want)
+            own = ("energy", "forces", *stress) if self.potential.gives_energy else ()
+            quantities = own if want is None else tuple(want)
             groups.setdefault(quantities, []).append(index)
         results: list[dict[str, Any]] = [{} for _ in atoms]
         for quantities, indices in groups.items():
@@ -103,7 +106,9 @@ def _row(prediction: Prediction, want: Sequence[str]) -> dict[str, Any]:
     for name in want:
         value = getattr(prediction, name).double().cpu().numpy()
         row[name] = value[0] if name in PER_SYSTEM else value
-    row["energy"] = float(prediction.energy[0])
+    energy = float(prediction.energy[0])
+    if not math.isnan(energy) or "energy" in want:
+        row["energy"] = energy
     return row
 
 

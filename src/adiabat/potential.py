@@ -27,14 +27,16 @@ class Prediction:
     """What a potential gives for a batch. Everything but the energy may be absent.
 
     Attributes:
-        energy: `[systems]`, eV, float64.
+        energy: `[systems]`, eV, float64; NaN of models that give none.
         atomic_energies: `[atoms]`, eV.
         forces: `[atoms, 3]`, eV/Å.
         stress: `[systems, 3, 3]`, eV/Å³, ASE's sign (tension positive); NaN for systems without periodicity.
         hessian: `[3·atoms, 3·atoms]`, eV/Å², of a single system.
         charges: `[atoms]`, e.
         dipole: `[systems, 3]`, e·Å.
+        polarizability: `[systems, 3, 3]`, e·Å²/V.
         magnetic_moments: `[atoms]`, μB.
+        property: `[systems, n]`, what models of some other property give, in its unit.
         uncertainty: `[systems]`, eV, one standard deviation.
         properties: further named per-atom tensors that later terms of a Sum may read.
     """
@@ -46,7 +48,9 @@ class Prediction:
     hessian: Tensor | None = None
     charges: Tensor | None = None
     dipole: Tensor | None = None
+    polarizability: Tensor | None = None
     magnetic_moments: Tensor | None = None
+    property: Tensor | None = None
     uncertainty: Tensor | None = None
     properties: Mapping[str, Tensor] = field(default_factory=dict)
 
@@ -78,6 +82,7 @@ class Potential(nn.Module):
         feels: which parts of an Environment enter the model; any other is refused.
         is_frozen: True for what `frozen` returns.
         radial: True if something costly depends on distances alone, so that `prepare` makes `halves`.
+        gives_energy: False for models of other properties alone, which have no forces either.
         mirrored: False for models whose energy may differ between mirror images.
         physical: True if some terms have a size of their own in eV, such as Coulomb's law; the automatic scale is 1.
         masked: True if pairs beyond the cutoff change nothing, so that a longer list of them serves as well.
@@ -93,6 +98,7 @@ class Potential(nn.Module):
     precompute: ClassVar[bool] = False
     is_frozen = False
     radial = False
+    gives_energy = True
     mirrored = True
 
     def __init__(self, config: Settings, elements: Iterable[int], cutoff: float):
@@ -216,10 +222,11 @@ class AtomicPotential(Potential):
 
 
 def total_energy(atomic: Tensor, graph: Graph) -> Tensor:
-    """Sum over the owned atoms of each system, in float64 `[systems]`."""
+    """Sum of `[atoms, ...]` over the owned atoms of each system, in float64 `[systems, ...]`."""
     values = atomic.double()
     if graph.owned is not None:
-        values = torch.where(graph.owned, values, torch.zeros_like(values))
+        owned = graph.owned.view(-1, *(1,) * (values.dim() - 1))
+        values = torch.where(owned, values, torch.zeros_like(values))
     return graph.system.sum_over_atoms(values)
 
 
@@ -254,6 +261,10 @@ class Wrapped(Potential):
     @property
     def mirrored(self) -> bool:  # type: ignore[override]
         return self.model.mirrored
+
+    @property
+    def gives_energy(self) -> bool:  # type: ignore[override]
+        return self.model.gives_energy
 
     @property
     def dtype(self) -> torch.dtype:
@@ -347,6 +358,10 @@ class Sum(Potential):
     def mirrored(self) -> bool:  # type: ignore[override]
         return all(t.mirrored for t in self.terms)  # type: ignore[union-attr]
 
+    @property
+    def gives_energy(self) -> bool:  # type: ignore[override]
+        return all(t.gives_energy for t in self.terms)  # type: ignore[union-attr]
+
     def adapt(self, graphs: Sequence[Graph]) -> None:
         for term in self.terms:
             term.adapt(graphs)  # type: ignore[operator]
@@ -403,6 +418,6 @@ def _add(a: Prediction, b: Prediction) -> Prediction:
         left, right = getattr(a, name), getattr(b, name)
         # a part without the quantity makes the sum lack it: a partial sum would be a wrong number
         changes[name] = left + right if left is not None and right is not None else None
-    for name in ("charges", "dipole", "magnetic_moments", "uncertainty"):
+    for name in ("charges", "dipole", "polarizability", "magnetic_moments", "property", "uncertainty"):
         changes[name] = getattr(a, name) if getattr(a, name) is not None else getattr(b, name)
     return Prediction(**changes)

@@ -248,6 +248,9 @@ def _references(config: DataConfig, train: Dataset, isolated: list[Any]) -> Refe
     covered = wanted != "least squares" and present == {int(f.system.numbers[0]) for f in frames}
     # the training frames may be larger than memory, so they join a list only where they must
     pool: Any = frames if covered else [*frames, *train] if frames else train
+    if wanted == "auto" and not any("energy" in frame.labels for frame in pool):
+        remark = "no frame has an energy, so reference energies are 0."
+        return reference_energies(train, "none")._replace(remarks=[remark])
     return reference_energies(pool, wanted)
 
 

@@ -5,10 +5,13 @@ import torch
 
 from adiabat.architectures import build, method
 from adiabat.architectures.local.deep_potential import DeepPotential, DeepPotentialConfig
-from adiabat.errors import ConfigError
+from adiabat.data import Frame, MemoryDataset
+from adiabat.errors import CapabilityError, ConfigError
 from adiabat.evaluate import evaluate
+from adiabat.fit.gradient import GradientConfig, GradientFitter
 from adiabat.geometry import Graph, System
 from adiabat.nn.switched_repulsion import SwitchedRepulsion
+from adiabat.potential import Referenced
 from adiabat.testing.battery import run_battery
 from adiabat.testing.structures import structures
 
@@ -167,3 +170,73 @@ def test_close_pairs_get_their_energy_from_the_table():
     assert _energy(model, apart) == pytest.approx(_energy(plain, apart), rel=1e-12)
     with pytest.raises(ConfigError, match="short_range needs inner"):
         _model(TYPED, short_range={"inner": 2.0, "outer": 1.5})
+
+
+def _turned(system, turn):
+    return System.from_arrays(system.positions @ turn.T, system.numbers)
+
+
+WATER = System.from_arrays([[0.0, 0.1, 0.0], [0.9, 0.5, 0.1], [-0.8, 0.7, -0.2]], [8, 1, 1])
+TWO_PARTS = {"kind": "hybrid", "parts": [TWO, DISTANCES, ATTENTIVE]}
+
+
+@pytest.mark.parametrize("descriptor", [TWO, ATTENTIVE, TWO_PARTS], ids=["se_e2_a", "attention", "hybrid"])
+@pytest.mark.parametrize("matrix", ["diagonal", "full"])
+def test_polarizabilities_turn_with_the_system(descriptor, matrix):
+    model = _model(descriptor, fitting={"kind": "polarizability", "matrix": matrix})
+    torch.nn.init.normal_(model.head.isotropic)
+    turn, _ = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0)))
+    before, after = (
+        evaluate(model, Graph.build(s, model.cutoff), ("polarizability",)) for s in (WATER, _turned(WATER, turn))
+    )
+    torch.testing.assert_close(after.polarizability[0], turn @ before.polarizability[0] @ turn.T)
+    torch.testing.assert_close(before.polarizability, before.polarizability.transpose(1, 2))
+    torch.testing.assert_close(before.properties["atomic_polarizability"].sum(dim=0), before.polarizability[0])
+    assert float((before.polarizability[0] - before.polarizability[0].diagonal().diag()).abs().max()) > 1e-6
+
+
+def test_means_and_sums_of_properties():
+    found = {}
+    for mean in (False, True):
+        model = _model(TWO, fitting={"kind": "property", "size": 2, "mean": mean})
+        both = Graph.build(System.batch([WATER, System.from_arrays([[0, 0, 0]], [8])]), model.cutoff)
+        found[mean] = evaluate(model, both, ("property",)).property
+        assert found[mean].shape == (2, 2)
+    torch.testing.assert_close(found[False][0], 3.0 * found[True][0])
+    torch.testing.assert_close(found[False][1], found[True][1])
+
+
+def test_models_of_other_properties_give_no_energies():
+    model = _model(TWO, fitting={"kind": "dipole"})
+    graph = Graph.build(WATER, model.cutoff)
+    with pytest.raises(CapabilityError, match="gives no energy: leave energy, forces out"):
+        evaluate(model, graph)
+    with pytest.raises(CapabilityError, match="for energies alone"):
+        model.frozen()
+    with pytest.raises(ConfigError, match="a dipole needs vectors"):
+        _model(DISTANCES, fitting={"kind": "dipole"})
+    with pytest.raises(ConfigError, match="short_range mixes energies"):
+        _model(TWO, fitting={"kind": "dipole"}, short_range={})
+
+
+def _charged(seed, want):
+    """Molecules of two elements with the dipoles and polarizabilities of charges and bonds."""
+    generator = torch.Generator().manual_seed(seed)
+    frames = []
+    for _ in range(12):
+        moved = WATER.positions + 0.1 * torch.randn(3, 3, generator=generator, dtype=torch.float64)
+        dipole = torch.tensor([-0.8, 0.4, 0.4], dtype=torch.float64) @ moved
+        bonds = moved[1:] - moved[0]
+        labels = {"dipole": dipole, "polarizability": torch.eye(3, dtype=torch.float64) + bonds.T @ bonds}
+        frames.append(Frame(WATER.replace(positions=moved), {want: labels[want]}))
+    return MemoryDataset(frames)
+
+
+@pytest.mark.parametrize("kind", ["dipole", "polarizability"])
+def test_learns_dipoles_and_polarizabilities(kind):
+    model = Referenced(_model(TWO | {"axis": 4}, fitting={"kind": kind}))
+    loss = {"energy": 0.0, "forces": 0.0, kind: 1.0}
+    options = {"epochs": 40, "batch_size": 6, "optimizer": {"rate": 0.01}, "loss": loss}
+    result = GradientFitter(model, _charged(1, kind), _charged(2, kind), GradientConfig.parse(options)).fit()
+    key = f"valid_{kind}_rmse"
+    assert result.best[key] < 0.3 * result.history[0][key]

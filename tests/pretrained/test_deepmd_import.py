@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import adiabat
 from adiabat import checkpoint
 from adiabat.data.info import DataInfo
 from adiabat.errors import CapabilityError, CheckpointError
@@ -37,6 +38,19 @@ def test_parity(shared, name):
     assert all(d.cases >= 9 for d in report.deviations if d.quantity in ("energy", "forces"))
 
 
+TENSORS = {"dipole": ("dipole", "global_dipole", "forces", "virial"), "polar": ("polar", "global_polar")}
+TENSORS |= {"dos": ("dos", "atom_dos"), "property": ("foo", "atom_foo")}
+
+
+@pytest.mark.parametrize("name", TENSORS)
+def test_parity_of_other_properties(shared, name):
+    report = parity(Kit(shared / "golden" / f"dp-{name}"))
+    assert report.status == "equal", report
+    assert report.worst < 1e-12
+    assert {d.quantity for d in report.deviations} == set(TENSORS[name])
+    assert all(d.cases >= 9 for d in report.deviations)
+
+
 def test_structures_with_more_neighbors_than_slots_are_left_out_with_a_reason(shared):
     report = parity(Kit(shared / "golden" / "dp-se-e2-a"))
     assert "drops the farthest" in report.skipped["cu_primitive"]
@@ -61,7 +75,7 @@ def test_parameters_matter(shared):
     ("part", "changes", "message"),
     [
         (None, {"type": "linear"}, "type is 'linear'"),
-        ("fitting", {"type": "dipole"}, "type is 'dipole'"),
+        ("fitting", {"type": "population"}, "a fitting 'population', which has no page"),
         ("fitting", {"dim_case_embd": 2}, "dim_case_embd is 2"),
         ("fitting", {"atom_ener": [None] + [0.1] * 7}, "atom_ener"),
         ("descriptor", {"type": "dpa3"}, "a descriptor 'dpa3', which has no page"),
@@ -160,6 +174,19 @@ def _written(value, store):
     if isinstance(value, list):
         return [_written(v, store) for v in value]
     return store(value) if isinstance(value, np.ndarray) else value
+
+
+@pytest.mark.parametrize("name", ["polar", "dos", "property", "dipole"])
+def test_checkpoints_of_other_properties(shared, tmp_path, name):
+    options, weights = _options_and_weights(shared, name)
+    given = json.loads((shared / "golden" / f"dp-{name}" / "meta.json").read_text())["config"]
+    state = {f"model.Default.{k}": v for k, v in weights.items()} | {"_extra_state": {"model_params": given}}
+    torch.save({"model": state}, tmp_path / "model.pt")
+    found, wanted = import_original(tmp_path / "model.pt").potentials[""], read_deep_potential(options, weights)
+    assert found.model.config == wanted.model.config
+    for own, theirs in zip(found.state_dict().items(), wanted.state_dict().items(), strict=True):
+        assert own[0] == theirs[0]
+        assert torch.equal(own[1], theirs[1])
 
 
 @pytest.mark.parametrize("name", ["se-e2-a", "hybrid", "se-e3", "dpa1-econf"])
@@ -265,6 +292,18 @@ def test_the_order_of_elements_does_not_matter(shared, name):
     wanted = _energies(read_deep_potential(options, weights), shared)
     found = _energies(read_deep_potential(*_reordered(options, weights, name)), shared)
     torch.testing.assert_close(found, wanted, rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["polar", "property"])
+def test_other_properties_are_saved_and_loaded(shared, tmp_path, name):
+    kit = Kit(shared / "golden" / f"dp-{name}")
+    model, atoms = from_kit(kit).potentials[""], kit.structures()["water8_pbc"]
+    info = DataInfo(elements=model.elements)
+    checkpoint.save(tmp_path / "model.adiabat", model, info)
+    found, wanted = (m.predict(atoms) for m in (adiabat.load(tmp_path / "model.adiabat"), adiabat.Model(model, info)))
+    assert set(found) == {"polarizability" if name == "polar" else "property"}
+    for key, value in wanted.items():
+        np.testing.assert_array_equal(found[key], value)
 
 
 @pytest.mark.parametrize("name", ["hybrid", "se-e2-a-zbltab", "fparam-atomener"])

@@ -36,7 +36,10 @@ SHAPES: dict[str, Shape] = {
     "far_shifts": ("far_pairs", 3),
     "widths": ("systems",),
 }
-PREDICTED = ("energy", "atomic_energies", "forces", "stress", "charges", "dipole", "magnetic_moments", "uncertainty")
+PREDICTED = (
+    *("energy", "atomic_energies", "forces", "stress", "charges", "dipole", "polarizability"),
+    *("magnetic_moments", "property", "uncertainty"),
+)
 
 
 def graph_inputs(graph: Graph) -> Tensors:

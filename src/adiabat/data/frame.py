@@ -19,6 +19,7 @@ LABELS = {
     "stress": "[3, 3] eV/Å³, tension positive",
     "charges": "[atoms] e",
     "dipole": "[3] e·Å",
+    "polarizability": "[3, 3] e·Å²/V",
     "magnetic_moments": "[atoms] μB",
 }
 PER_ATOM = frozenset({"forces", "charges", "magnetic_moments"})
@@ -65,7 +66,8 @@ class Frame:
 
 
 def _shape(name: str, atoms: int) -> tuple[int, ...]:
-    return {"energy": (), "stress": (3, 3), "dipole": (3,), "forces": (atoms, 3)}.get(name, (atoms,))
+    tensors = dict.fromkeys(("stress", "polarizability"), (3, 3))
+    return {"energy": (), "dipole": (3,), "forces": (atoms, 3), **tensors}.get(name, (atoms,))
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,8 @@ class Batch:
 
     Attributes:
         graph: of all frames, in order.
-        labels: `energy [systems]`, `stress [systems, 3, 3]`, `dipole [systems, 3]`, per-atom ones `[atoms, ...]`;
-            zero where absent, so only ever read through `present`.
+        labels: `energy [systems]`, `stress [systems, 3, 3]`, `dipole [systems, 3]`, `polarizability
+            [systems, 3, 3]`, per-atom ones `[atoms, ...]`; zero where absent, so only ever read through `present`.
         present: for every label in `labels`, which systems have it `[systems]`, bool.
         indices: which frames of the data set these are.
     """

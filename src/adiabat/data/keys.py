@@ -28,6 +28,7 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
     ),
     "charges": ("REF_charges", "ref_charges", "dft_charges", "charges"),
     "dipole": ("REF_dipole", "ref_dipole", "dft_dipole", "dipole"),
+    "polarizability": ("REF_polarizability", "ref_polarizability", "dft_polarizability", "polarizability"),
     "magnetic_moments": ("REF_magmoms", "REF_magnetic_moments", "magnetic_moments", "magmoms"),
     "charge": ("total_charge", "charge", "REF_charge"),
     "multiplicity": ("multiplicity", "spin_multiplicity"),

@@ -13,11 +13,13 @@ from adiabat.data.frame import Frame
 from adiabat.data.keys import Choice
 from adiabat.errors import ConfigError, DataError, did_you_mean
 from adiabat.geometry import System
-from adiabat.units import DEBYE, GPA, KBAR, energy_unit, length_unit
+from adiabat.units import BOHR, COULOMB, DEBYE, GPA, KBAR, energy_unit, length_unit
 
 STRESS = {"eV/Å^3": 1.0, "eV/A^3": 1.0, "GPa": GPA, "kbar": KBAR, "kB": KBAR}
 DIPOLE = {"e·Å": 1.0, "eA": 1.0, "Debye": DEBYE}
+POLARIZABILITY = {"e·Å²/V": 1.0, "Å^3": 1.0 / COULOMB, "A^3": 1.0 / COULOMB, "Bohr^3": BOHR**3 / COULOMB}
 VOIGT = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])  # xx, yy, zz, yz, xz, xy
+_TABLES = {"stress": STRESS, "dipole": DIPOLE, "polarizability": POLARIZABILITY}
 
 
 @dataclass
@@ -43,12 +45,13 @@ class Raw:
 
 @dataclass(frozen=True)
 class Units:
-    """Size of a file's units in eV, Å, eV/Å³ and e·Å. Forces are energy per length, virials energy."""
+    """Size of a file's units in eV, Å, eV/Å³, e·Å and e·Å²/V. Forces are energy per length, virials energy."""
 
     energy: float = 1.0
     length: float = 1.0
     stress: float = 1.0
     dipole: float = 1.0
+    polarizability: float = 1.0
 
     @classmethod
     def named(cls, names: Mapping[str, str]) -> Units:
@@ -62,13 +65,13 @@ class Units:
                 values[quantity] = energy_unit(name)
             elif quantity == "length":
                 values[quantity] = length_unit(name)
-            elif quantity in ("stress", "dipole"):
-                table = STRESS if quantity == "stress" else DIPOLE
+            elif quantity in _TABLES:
+                table = _TABLES[quantity]
                 if name not in table:
                     raise ConfigError(f"'{name}' is not a {quantity} unit.{did_you_mean(name, table)}")
                 values[quantity] = table[name]
             else:
-                known = ("energy", "length", "stress", "dipole")
+                known = ("energy", "length", "stress", "dipole", "polarizability")
                 raise ConfigError(f"'{quantity}' has no unit to set.{did_you_mean(quantity, known)}")
         return cls(**values)
 
@@ -120,7 +123,8 @@ def _label(role: str, value: Any, choice: Choice, units: Units, system: System) 
     except (TypeError, ValueError):
         raise DataError(f"the key '{choice.key}' for {role} holds {value!r}, which is not a number.") from None
     atoms = system.atoms
-    sizes = {"energy": (1,), "dipole": (3,), "stress": (6, 9), "virial": (6, 9), "forces": (3 * atoms,)}
+    sizes = dict.fromkeys(("stress", "virial", "polarizability"), (6, 9))
+    sizes |= {"energy": (1,), "dipole": (3,), "forces": (3 * atoms,)}
     if array.size not in sizes.get(role, (atoms,)):
         wanted = " or ".join(str(s) for s in sizes.get(role, (atoms,)))
         raise DataError(f"the key '{choice.key}' for {role} holds {array.size} values where {wanted} are needed.")
@@ -130,6 +134,8 @@ def _label(role: str, value: Any, choice: Choice, units: Units, system: System) 
         return array.reshape(atoms, 3) * (units.energy / units.length)
     if role == "dipole":
         return array.reshape(3) * units.dipole
+    if role == "polarizability":
+        return symmetric(array) * units.polarizability
     if role == "stress":
         return symmetric(array) * units.stress
     if role == "virial":

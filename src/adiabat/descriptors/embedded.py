@@ -43,10 +43,14 @@ class EmbeddedDescriptor(Descriptor):
 
     A sum runs over as many slots as `slots` says; a slot without a neighbor counts as one at the cutoff. Then there
     is no jump where a neighbor comes in, and more neighbors than slots do no harm.
+
+    Attributes:
+        vectors: how many vectors that turn with the system an atom has.
     """
 
     element: Tensor
     slots: Tensor
+    vectors = 0
 
     def __init__(self, options: EnvironmentSettings, elements: Iterable[int]):
         super().__init__(elements, options.cutoff)
@@ -93,6 +97,10 @@ class EmbeddedDescriptor(Descriptor):
         known = count > 0
         environment.mean.copy_(torch.where(known, mean, torch.zeros_like(mean)))
         environment.deviation.copy_(torch.where(known[:, None], spread.clamp(min=SMALLEST), torch.ones_like(spread)))
+
+    def with_vectors(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        """Features `[atoms, size]` and the atoms' vectors `[atoms, 3, vectors]`."""
+        return self(graph), graph.system.positions.new_zeros((graph.system.atoms, 3, 0))
 
     def triplets(self, graph: Graph) -> Tensor | None:
         """Pairs of pairs that the sums run over `[2, triplets]`, or None if they run over pairs alone."""

@@ -57,6 +57,7 @@ class Hybrid(Descriptor):
             raise ConfigError(f"the parts with angles have cutoffs {angular} Å: give them the same.")
         self.parts = nn.ModuleList(parts)
         self.sizes = (sum(part.size for part in parts),) * len(elements)
+        self.vectors = sum(part.vectors for part in parts)
 
     @property
     def members(self) -> tuple[EmbeddedDescriptor, ...]:
@@ -65,6 +66,11 @@ class Hybrid(Descriptor):
 
     def forward(self, graph: Graph) -> Tensor:
         return torch.cat([part(graph) for part in self.parts], dim=1)
+
+    def with_vectors(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        """Features `[atoms, size]` and the atoms' vectors `[atoms, 3, vectors]` of all parts."""
+        features, vectors = zip(*(part.with_vectors(graph) for part in self.members), strict=True)
+        return torch.cat(features, dim=1), torch.cat(vectors, dim=2)
 
     def adapt(self, graphs: Sequence[Graph]) -> None:
         """Sets what the parts take from training graphs."""

@@ -93,6 +93,7 @@ class SeAtten(EmbeddedDescriptor):
         # only weights from elsewhere have a mean, with which empty slots count
         self.register_buffer("of_empty", torch.zeros(options.types), persistent=False)
         self.sizes = (width * options.axis + (options.types if options.marked else 0),) * self.kinds
+        self.vectors = width
 
     def of_empties(self) -> Tensor:
         """G of an empty slot, by the center's element `[elements, M]`."""
@@ -143,6 +144,10 @@ class SeAtten(EmbeddedDescriptor):
 
     def forward(self, graph: Graph) -> Tensor:
         return self.contracted(self.moments(graph), graph)
+
+    def with_vectors(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        moments = self.moments(graph)
+        return self.contracted(moments, graph), moments[:, 1:]
 
     def adapt(self, graphs: Sequence[Graph]) -> None:
         super().adapt(graphs)

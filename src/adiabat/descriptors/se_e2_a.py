@@ -109,7 +109,7 @@ class SeE2A(TwoBodyDescriptor):
         if options.axis > width:
             raise ConfigError(f"axis {options.axis} is more than the {width} columns of the embedding.")
         self.axis = options.axis
-        self.sizes = (width * options.axis,) * self.kinds
+        self.sizes, self.vectors = (width * options.axis,) * self.kinds, width
         self.kernel: NeighborProduct | None = None
 
     def moments(self, graph: Graph) -> Tensor:
@@ -157,6 +157,10 @@ class SeE2A(TwoBodyDescriptor):
 
     def forward(self, graph: Graph) -> Tensor:
         return self.contracted(self.moments(graph))
+
+    def with_vectors(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        moments = self.moments(graph)
+        return self.contracted(moments), moments[:, 1:]
 
     def contracted(self, moments: Tensor) -> Tensor:
         """D `[atoms, M · M_<]` of the moments."""

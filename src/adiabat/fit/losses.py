@@ -8,6 +8,7 @@ Every term is a mean over the components that are labeled in the batch:
 | forces, charges, magnetic_moments | component | all components of all atoms |
 | stress | component | 9 per system |
 | dipole | component | 3 per system |
+| polarizability | component | 9 per system |
 
 total = Σ weight · mean(kind(residual)). Weights of frames and of elements multiply the penalties and leave the number
 of components that the mean divides by as it is. With `mse`, energy per atom this is MACE's weighted loss; with
@@ -82,6 +83,8 @@ class LossConfig(Settings):
     """Atomic charges, e."""
     dipole: Term = Term()
     """Dipole moment, e·Å."""
+    polarizability: Term = Term()
+    """Polarizability, e·Å²/V."""
     magnetic_moments: Term = Term()
     """Atomic magnetic moments, μB."""
 

@@ -223,7 +223,10 @@ class _Comparison:
         self._note(label, case, variant, found, wanted)
 
     def _compare_arrays(self, label: str, case: str, variant: str, given: Mapping[str, np.ndarray]) -> None:
-        """Descriptors: whatever the kit has of what the importer gives."""
+        """Descriptors and properties: whatever the kit has of what the importer gives."""
+        if self.imported.differs is not None and (reason := self.imported.differs(self.structures[case])):
+            self.skipped[label] = reason
+            return
         try:
             found = self.imported.arrays[variant](self.structures[case])
         except AdiabatError as error:

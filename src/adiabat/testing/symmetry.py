@@ -157,6 +157,9 @@ def _compare_turned(
         measures.append(Measure("stress", where, difference(after.stress, stress), INV_VECTORS))
     if before.dipole is not None:
         measures.append(Measure("dipole", where, difference(after.dipole, before.dipole @ turn.T), INV_VECTORS))
+    if before.polarizability is not None:
+        turned = turn @ before.polarizability @ turn.T
+        measures.append(Measure("polarizability", where, difference(after.polarizability, turned), INV_VECTORS))
     return measures
 
 

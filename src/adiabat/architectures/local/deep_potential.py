@@ -11,6 +11,7 @@ arXiv:1904.00360. Program whose numbers it gives: DeePMD-kit, doi:10.1063/5.0155
 | G(s(r_ij)) | `TwoBodyDescriptor.embedded`, `TypedNetworks` | [pairs, M], 1 |
 | D_i | `self.descriptor(graph)` | [atoms, size], 1 |
 | N_{α_i}(D_i), the fitting network | `self.networks` | [atoms, 1], eV |
+| μ_i, α_i, dipoles and polarizabilities | `FittingHead` | [atoms, 3], e·Å; [atoms, 3, 3], e·Å²/V |
 | w_i, weight of the table (2019) | `nearness` | [atoms], 1 |
 
 Departures from the paper: descriptor and fitting network are two choices; an empty slot counts as a neighbor at the
@@ -33,9 +34,10 @@ from adiabat.descriptors.se_e2_a import SeE2A, SeE2ASettings
 from adiabat.elements import number
 from adiabat.errors import CapabilityError, ConfigError
 from adiabat.geometry import Graph
+from adiabat.nn.fittings import EnergyFitting, Fitting, FittingHead, PropertyFitting
 from adiabat.nn.grouped_networks import GroupedNetworks
 from adiabat.nn.pair_table import PairTable, nearness
-from adiabat.potential import ArchitectureConfig, AtomicPotential
+from adiabat.potential import ArchitectureConfig, AtomicPotential, Prediction, total_energy
 from adiabat.settings import Settings
 
 
@@ -77,6 +79,8 @@ class DeepPotentialConfig(ArchitectureConfig):
     """Numbers of an atom that its network reads."""
     silent: tuple[str, ...] = ()
     """Elements whose atoms have no energy of their own."""
+    fitting: Fitting = EnergyFitting()
+    """What the networks give: energy, dipole, polarizability or property. Only energies come with forces."""
     vacuum: bool = False
     """Whether a network's output at features of 0 is subtracted, so that only what surroundings add is learned."""
     short_range: ShortRange | None = None
@@ -101,7 +105,10 @@ class DeepPotential(AtomicPotential):
         widths = (descriptor.size + more, *config.hidden)
         self.shared = config.networks == "shared"
         count = 1 if self.shared else len(elements)
-        self.networks = GroupedNetworks(count, widths, config.activation, config.steps, outputs=1)
+        self.head = _head(config, len(elements), descriptor.vectors)
+        self.gives_energy = self.head is None
+        outputs = 1 if self.head is None else self.head.outputs
+        self.networks = GroupedNetworks(count, widths, config.activation, config.steps, outputs)
         self.short_range = config.short_range
         if config.short_range is not None:
             short = config.short_range
@@ -151,23 +158,42 @@ class DeepPotential(AtomicPotential):
         if self.of_atoms is None:
             self.given.copy_(given)
 
-    def atomic_energies(self, graph: Graph) -> Tensor:
-        numbers = graph.system.numbers
-        element = self.element[numbers]
-        features = self.descriptor(graph)
+    def outputs(self, features: Tensor, element: Tensor) -> Tensor:
+        """What the networks give `[atoms, outputs]` of the descriptor's features."""
         if self.given.shape[1]:
             given = self.given if self.of_atoms is None else self.of_atoms
             parameters = (given - self.parameters_mean) * self.parameters_factor
-            features = torch.cat((features, parameters.expand(numbers.shape[0], -1)), dim=1)
+            features = torch.cat((features, parameters.expand(element.shape[0], -1)), dim=1)
         network = torch.zeros_like(element) if self.shared else element
-        energies = self.networks(features, network)[:, 0]
+        values = self.networks(features, network)
         if self.vacuum:
             size = self.descriptor.size
             nothing = torch.cat((torch.zeros_like(features[:, :size]), features[:, size:]), dim=1)
-            energies = energies - self.networks(nothing, network)[:, 0]
+            values = values - self.networks(nothing, network)
+        return values
+
+    def atomic_energies(self, graph: Graph) -> Tensor:
+        element = self.element[graph.system.numbers]
+        energies = self.outputs(self.descriptor(graph), element)[:, 0]
         if self.short_range is not None:
             energies = self.mixed(graph, energies + self.shift.index_select(0, element), self.short_range)
         return energies * self.speaks.index_select(0, element)
+
+    def forward(self, graph: Graph) -> Prediction:
+        if self.head is None:
+            return super().forward(graph)
+        element = self.element[graph.system.numbers]
+        features, vectors = self.descriptor.with_vectors(graph)
+        invariant = isinstance(self.head.options, PropertyFitting)
+        atomic = self.head(self.outputs(features, element), element, None if invariant else vectors)
+        atomic = atomic * self.speaks.index_select(0, element).view(-1, *(1,) * (atomic.dim() - 1))
+        total = total_energy(atomic, graph)
+        if isinstance(self.head.options, PropertyFitting) and self.head.options.mean:
+            counts = total_energy(torch.ones_like(atomic[:, 0]), graph)
+            total = total / counts.clamp(min=1.0)[:, None]
+        kind = self.head.options.kind
+        unknown = torch.full_like(graph.system.charge, torch.nan, dtype=torch.float64)
+        return Prediction(unknown, properties={f"atomic_{kind}": atomic}, **{kind: total.to(atomic.dtype)})
 
     def mixed(self, graph: Graph, energies: Tensor, options: ShortRange) -> Tensor:
         """Energies of atoms with the table's where neighbors are close `[atoms]`, eV (arXiv:1904.00360)."""
@@ -179,6 +205,8 @@ class DeepPotential(AtomicPotential):
         return weight * table + (1.0 - weight) * energies
 
     def freeze(self) -> None:
+        if self.head is not None:
+            raise CapabilityError("DeepPotential has fast kernels for energies alone: compile the model instead.")
         members = self.descriptor.members if isinstance(self.descriptor, Hybrid) else (self.descriptor,)
         tabulated = [part for part in members if isinstance(part, SeE2A)]
         if not tabulated:
@@ -189,3 +217,17 @@ class DeepPotential(AtomicPotential):
     def adapt(self, graphs: Sequence[Graph]) -> None:
         """Sets the descriptor's slots, mean and deviation from the training graphs."""
         self.descriptor.adapt(graphs)
+
+
+def _head(config: DeepPotentialConfig, kinds: int, vectors: int) -> FittingHead | None:
+    """The head of all that is no energy."""
+    if isinstance(config.fitting, EnergyFitting):
+        return None
+    if config.short_range is not None:
+        raise ConfigError(f"short_range mixes energies, and fitting is {config.fitting.kind}: leave it out.")
+    if not vectors and not isinstance(config.fitting, PropertyFitting):
+        raise ConfigError(
+            f"a {config.fitting.kind} needs vectors, which the descriptor {config.descriptor.kind} has not: take"
+            " se_e2_a or se_atten, alone or in a hybrid."
+        )
+    return FittingHead(config.fitting, kinds, vectors)

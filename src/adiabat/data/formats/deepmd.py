@@ -1,4 +1,5 @@
-"""DeePMD folders: `type.raw`, `type_map.raw` and `set.*/` with coord, box, energy, force and virial as npy.
+"""DeePMD folders: `type.raw`, `type_map.raw` and `set.*/` with coord, box, energy, force, virial, dipole and
+polarizability as npy.
 
 Units are eV and Å. The virial is −volume × stress in ASE's sign. A folder above several systems is read whole.
 Mixed-type systems (`real_atom_types.npy`) are read too.
@@ -15,7 +16,7 @@ from adiabat.data.raw import Raw
 from adiabat.elements import number
 from adiabat.errors import DataError
 
-_PER_FRAME = ("energy", "virial", "dipole")
+_PER_FRAME = ("energy", "virial", "dipole", "polarizability")
 
 
 def sniff(path: Path) -> bool:

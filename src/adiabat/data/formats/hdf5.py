@@ -39,7 +39,12 @@ _SHAPES: dict[str, tuple[tuple[int, ...], Any]] = {
     "charge": ((), np.float64),
     "multiplicity": ((), np.int16),
 }
-_LABEL_SHAPES: dict[str, tuple[int, ...]] = {"forces": (3,), "stress": (3, 3), "dipole": (3,)}
+_LABEL_SHAPES: dict[str, tuple[int, ...]] = {
+    "forces": (3,),
+    "stress": (3, 3),
+    "dipole": (3,),
+    "polarizability": (3, 3),
+}
 
 
 class Hdf5Dataset:

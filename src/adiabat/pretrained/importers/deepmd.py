@@ -11,19 +11,16 @@ import torch
 from torch import Tensor
 
 from adiabat.architectures.local.deep_potential import DeepPotential, DeepPotentialConfig
-from adiabat.descriptors.embedded import EmbeddedDescriptor
 from adiabat.descriptors.hybrid import Hybrid
 from adiabat.descriptors.se_atten import SeAtten
-from adiabat.descriptors.se_e2_a import TwoBodyDescriptor
-from adiabat.descriptors.se_e3 import SeE3
 from adiabat.descriptors.se_e3_tebd import SeE3Tebd
 from adiabat.elements import number, symbol
 from adiabat.errors import CheckpointError, did_you_mean
+from adiabat.evaluate import evaluate
 from adiabat.geometry import Graph, System
-from adiabat.nn.electron_configurations import spin_orbitals
-from adiabat.nn.grouped_networks import GroupedNetworks
-from adiabat.nn.neighbor_attention import NeighborAttention
+from adiabat.nn.fittings import PropertyFitting
 from adiabat.potential import Potential, Referenced
+from adiabat.pretrained.importers.deepmd_weights import Reader
 from adiabat.pretrained.kit import Imported, Kit
 
 # what the program calls a descriptor and what it is here
@@ -32,13 +29,14 @@ _KINDS = {name: kind for kind, names in {
     "se_e3_tebd": ("se_e3_tebd",),
     "se_atten": ("se_atten", "dpa1", "se_atten_v2"),
 }.items() for name in names}  # fmt: skip
-_BLOCKS = {
-    "se_e2_a": "sea.",
-    "se_e2_r": "",
-    "se_e3": "seat.",
-    "se_e3_tebd": "se_ttebd.",
-    "se_atten": "se_atten.",
-}  # where the program keeps a descriptor's parameters
+# what the program calls what the networks give
+_FITTINGS = {
+    "ener": "energy",
+    "dipole": "dipole",
+    "polar": "polarizability",
+    "dos": "property",
+    "property": "property",
+}
 
 
 def from_kit(kit: Kit) -> Imported:
@@ -49,7 +47,8 @@ def from_kit(kit: Kit) -> Imported:
         raise CheckpointError(
             f"the description of {kit.name} lacks {error}: was it written by DeePMD-kit 3?"
         ) from None
-    return Imported({"": model}, inputs=_inputs, differs=lambda atoms: _overfull(model, atoms))
+    arrays = {} if model.gives_energy else {"": lambda atoms: _arrays(model, atoms)}
+    return Imported({"": model}, inputs=_inputs, differs=lambda atoms: _overfull(model, atoms), arrays=arrays)
 
 
 def read_deep_potential(options: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Referenced:
@@ -76,10 +75,9 @@ def _read_standard(
     order: list[str] = list(options["type_map"])
     fitting = options["fitting"]
     _known(options, "type", "standard")
-    _known(fitting, "type", "ener")
     _known(fitting, "dim_case_embd", 0)
     silent: set[str] = {order[k] for k in (*options["atom_exclude_types"], *fitting["exclude_types"])}
-    vacuum = fitting["atom_ener"] is not None
+    vacuum = fitting.get("atom_ener") is not None
     if vacuum and any(value is None for value in fitting["atom_ener"]):
         raise CheckpointError("atom_ener is given for some elements alone, which the page does not have.")
     config = DeepPotentialConfig.parse(
@@ -91,13 +89,14 @@ def _read_standard(
             "frame_parameters": fitting["numb_fparam"],
             "atom_parameters": fitting["numb_aparam"],
             "silent": sorted(silent),
+            "fitting": _fitting(fitting, bool(silent)),
             "vacuum": vacuum,
             "networks": "shared" if fitting["mixed_types"] else "element",
             "short_range": short_range,
         }
     )
     model = DeepPotential(config, [number(name) for name in order]).double()
-    reader = _Reader(weights, [order.index(symbol(z)) for z in model.elements])
+    reader = Reader(weights, [order.index(symbol(z)) for z in model.elements])
     with torch.no_grad():
         reader.descriptor(model.descriptor, options["descriptor"], f"{start}descriptor.")
         own = f"{start}fitting_net."
@@ -109,6 +108,9 @@ def _read_standard(
                 )
                 model.parameters_mean[place] = reader(f"{own}{kind}_avg")
                 model.parameters_factor[place] = reader(f"{own}{kind}_inv_std")
+        if model.head is not None:
+            reader.head(model.head, fitting, start)
+            return Referenced(model)
     energies = (reader(f"{own}bias_atom_e") + reader(f"{start}out_bias")[0])[:, 0].tolist()
     named = zip(order, energies, strict=True)
     return Referenced(model, {number(name): energy for name, energy in named if name not in silent})
@@ -123,7 +125,7 @@ def _read_mixed(options: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Re
     radii = {"inner": options["sw_rmin"], "outer": options["sw_rmax"], "length": options["smin_alpha"]}
     knots = {"start": table["rmin"], "step": table["hh"], "intervals": table["nspline"]}
     found = _read_standard(standard, weights, "atomic_model.models.0.", radii | knots)
-    model, reader = found.model, _Reader(weights, [order.index(symbol(z)) for z in found.elements])
+    model, reader = found.model, Reader(weights, [order.index(symbol(z)) for z in found.elements])
     assert isinstance(model, DeepPotential)
     places, start = torch.tensor(reader.order), "atomic_model."
     rows = reader(f"{start}models.1.tab_data")[places][:, places]
@@ -135,6 +137,21 @@ def _read_mixed(options: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Re
     with torch.no_grad():
         model.shift.copy_(found.reference[numbers] - own)
     return Referenced(model, dict(zip(found.elements, both.tolist(), strict=True)))
+
+
+def _fitting(options: Mapping[str, Any], silent: bool) -> dict[str, Any]:
+    """Options of what the networks give."""
+    kind = options["type"]
+    if kind not in _FITTINGS:
+        raise CheckpointError(f"the model has a fitting '{kind}', which has no page.{did_you_mean(kind, _FITTINGS)}")
+    if silent and kind in ("polar", "dos", "property"):
+        raise CheckpointError(f"a fitting {kind} with excluded elements has no page.")
+    found: dict[str, Any] = {"kind": _FITTINGS[kind]}
+    if kind == "polar":
+        found["matrix"] = "diagonal" if options["fit_diag"] else "full"
+    elif kind in ("dos", "property"):
+        found |= {"name": options["var_name"], "size": options["dim_out"], "mean": bool(options.get("intensive"))}
+    return found
 
 
 def _known(options: Mapping[str, Any], name: str, wanted: Any) -> None:
@@ -207,107 +224,6 @@ def _attentive(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-class _Reader:
-    """The program's parameters by name, with elements in our order."""
-
-    def __init__(self, weights: Mapping[str, Tensor], order: Sequence[int]):
-        self.weights, self.order = weights, list(order)
-
-    def __call__(self, name: str) -> Tensor:
-        if name not in self.weights:
-            raise CheckpointError(f"the weights have no '{name}': is it a model of DeePMD-kit's PyTorch backend?")
-        return self.weights[name].double()
-
-    def descriptor(self, descriptor: EmbeddedDescriptor | Hybrid, options: Mapping[str, Any], start: str) -> None:
-        """Statistics and embedding networks; `options` are the program's."""
-        if isinstance(descriptor, Hybrid):
-            for place, part in enumerate(descriptor.members):
-                self.descriptor(part, options["list"][place], f"{start}descrpt_list.{place}.")
-            return
-        start = start + _BLOCKS[descriptor.options.kind]  # type: ignore[attr-defined]
-        mean, deviation = self(f"{start}mean")[self.order], self(f"{start}stddev")[self.order]
-        own = descriptor.environment
-        if bool((mean[..., 1:] != 0).any() or (mean != mean[:, :1]).any() or (deviation != deviation[:, :1]).any()):
-            raise CheckpointError(
-                f"'{start}mean' differs from slot to slot, which no data give: is the file damaged?"
-            )
-        if isinstance(descriptor, SeAtten | SeE3Tebd):
-            self._typed(descriptor, options, start)
-            descriptor.slots.zero_()[0] = mean.shape[1]  # of all elements together
-        own.mean.copy_(mean[:, 0, 0])
-        own.deviation[:, 0] = deviation[:, 0, 0]
-        own.deviation[:, 1] = deviation[:, 0, -1]
-        if not isinstance(descriptor, SeAtten | SeE3Tebd):
-            self.networks(descriptor.embedding, f"{start}filter_layers.networks.", self._places(descriptor))  # type: ignore[attr-defined, arg-type]
-
-    def _typed(self, descriptor: SeAtten | SeE3Tebd, options: Mapping[str, Any], start: str) -> None:
-        """Vectors of the elements, networks and attention layers."""
-        whole, networks = start.removesuffix(_BLOCKS[descriptor.own.kind]), descriptor.embedding
-        vectors = self.element_vectors(whole, descriptor.elements, options["use_econf_tebd"])
-        self._put(networks.types, vectors, f"{whole}type_embedding")
-        self.networks(networks.first, f"{start}filter_layers.networks.", [0])
-        if networks.second is not None:
-            self.networks(networks.second, f"{start}filter_layers_strip.networks.", [0])
-        for k, layer in enumerate(descriptor.attention if isinstance(descriptor, SeAtten) else ()):
-            assert isinstance(layer, NeighborAttention)
-            self._attention(layer, f"{start}dpa1_attention.attention_layers.{k}.")
-
-    def _attention(self, layer: NeighborAttention, start: str) -> None:
-        for linear, name in ((layer.inward, "in_proj"), (layer.outward, "out_proj")):
-            self._copy(linear.weight.t(), f"{start}attention_layer.{name}.matrix")
-            self._copy(linear.bias, f"{start}attention_layer.{name}.bias")
-        self._copy(layer.norm.weight, f"{start}attn_layer_norm.matrix")
-        self._copy(layer.norm.bias, f"{start}attn_layer_norm.bias")
-
-    def element_vectors(self, start: str, elements: Sequence[int], configurations: bool) -> Tensor:
-        """The program's type embedding of our elements `[elements, T]`, a linear layer of what tells them apart."""
-        layer = f"{start}type_embedding.embedding.embedding_net.layers.0."
-        matrix = self(f"{layer}matrix")
-        if configurations:
-            told = torch.as_tensor(spin_orbitals()[list(elements)])
-        else:
-            told = torch.eye(matrix.shape[0], dtype=torch.float64)[self.order]
-        found = told @ matrix
-        if f"{layer}bias" in self.weights:
-            found = found + self(f"{layer}bias")
-        # as all its layers do where widths agree
-        wide = found.shape[1] // told.shape[1]
-        return found + told.repeat(1, wide) if found.shape[1] == wide * told.shape[1] and wide in (1, 2) else found
-
-    def _places(self, descriptor: EmbeddedDescriptor) -> list[int]:
-        """The program's number of each of our embedding networks."""
-        kinds, order = descriptor.kinds, self.order
-        if isinstance(descriptor, SeE3):
-            row, column = torch.triu_indices(kinds, kinds).tolist()
-            pairs = [sorted((order[a], order[b])) for a, b in zip(row, column, strict=True)]
-            return [a + kinds * b for a, b in pairs]
-        assert isinstance(descriptor, TwoBodyDescriptor)
-        if descriptor.one_side:
-            return order
-        return [center + kinds * neighbor for center in order for neighbor in order]
-
-    def networks(self, networks: GroupedNetworks, start: str, places: Sequence[int]) -> None:
-        """Weights of all kinds; `places` are the program's numbers of them."""
-        for kind, place in enumerate(places):
-            for k, (weight, bias) in enumerate(zip(networks.weights, networks.biases, strict=True)):
-                layer = f"{start}{place}.layers.{k}."
-                self._copy(weight[kind], f"{layer}matrix")
-                self._copy(bias[kind], f"{layer}bias")
-                if str(k) in networks.steps:
-                    self._copy(networks.steps[str(k)][kind], f"{layer}idt")
-
-    def _copy(self, own: Tensor, name: str) -> None:
-        self._put(own, self(name), name)
-
-    def _put(self, own: Tensor, value: Tensor, name: str) -> None:
-        if value.shape != own.shape:
-            raise CheckpointError(
-                f"'{name}' has shape {tuple(value.shape)} where {tuple(own.shape)} is needed: do options and weights"
-                " belong together?"
-            )
-        own.copy_(value)
-
-
 def _inputs(potential: Potential, atoms: ase.Atoms, given: Mapping[str, np.ndarray]) -> None:
     """Sets the parameters that the program was given, and what it takes empty slots of se_atten for."""
     assert isinstance(potential, Referenced)
@@ -320,6 +236,35 @@ def _inputs(potential: Potential, atoms: ase.Atoms, given: Mapping[str, np.ndarr
     if "fparam" in given or "aparam" in given:
         frame, atom = (torch.as_tensor(given.get(name, np.zeros(0))) for name in ("fparam", "aparam"))
         model.set_parameters(frame, atom)
+
+
+def _arrays(potential: Referenced, atoms: ase.Atoms) -> dict[str, np.ndarray]:
+    """What the program gives of a model without energies, by its names."""
+    model = potential.model
+    assert isinstance(model, DeepPotential)
+    assert model.head is not None
+    graph = Graph.build(System.from_ase(atoms, model.dtype), model.cutoff)
+    kind = model.head.options.kind
+    found = evaluate(model, graph, (kind,))
+    atomic, total = found.properties[f"atomic_{kind}"].numpy(), getattr(found, kind)[0].numpy()
+    if isinstance(model.head.options, PropertyFitting):
+        name = model.head.options.name
+        return {f"atom_{name}": atomic, name: total}
+    if kind == "polarizability":
+        return {"polar": atomic, "global_polar": total}
+    forces, virial = _slopes(model, graph)
+    return {"dipole": atomic, "global_dipole": total, "forces": forces, "virial": virial}
+
+
+def _slopes(model: DeepPotential, graph: Graph) -> tuple[np.ndarray, np.ndarray]:
+    """−∂μ/∂r `[atoms, 3, 3]`, the atom's direction last, and −∂μ/∂ε `[3, 9]`."""
+    positions = graph.system.positions.clone().requires_grad_()
+    strain = torch.zeros(3, 3, dtype=positions.dtype, requires_grad=True)
+    moved, cell = positions + positions @ strain, graph.system.cell + graph.system.cell @ strain
+    dipole = model(graph.replace(system=graph.system.replace(positions=moved, cell=cell))).dipole[0]
+    rows = [torch.autograd.grad(part, (positions, strain), retain_graph=True) for part in dipole]
+    forces = torch.stack([-row for row, _ in rows], dim=1)
+    return forces.numpy(), torch.stack([-row.t().flatten() for _, row in rows]).numpy()
 
 
 def _overfull(model: Referenced, atoms: ase.Atoms) -> str:

@@ -67,6 +67,13 @@ _FITTING = {
     "mixed_types": False,
     "exclude_types": [],
 }
+_TASKS = {
+    "ener": {"var_name": "energy", "dim_out": 1},
+    "dipole": {"var_name": "dipole"},
+    "polar": {"var_name": "polar", "fit_diag": True, "shift_diag": True, "scale": 1.0},
+    "dos": {"var_name": "dos", "numb_dos": 300},
+    "property": {"task_dim": 1, "intensive": False, "distinguish_types": True},
+}
 
 
 def recognize(source: Source) -> bool:
@@ -162,7 +169,10 @@ def _with_table(options: dict[str, Any], given: Mapping[str, Any], weights: Mapp
 
 def _filled(given: Mapping[str, Any]) -> dict[str, Any]:
     """A description with the program's defaults, in the form of its serialized models."""
-    fitting = _FITTING | given.get("fitting_net", {})
+    own = given.get("fitting_net", {})
+    fitting = _FITTING | _TASKS.get(own.get("type", "ener"), {}) | own
+    fitting.setdefault("dim_out", fitting.get("task_dim", fitting.get("numb_dos")))
+    fitting.setdefault("var_name", fitting.get("property_name"))
     fitting["atom_ener"] = fitting.get("atom_ener") or None
     kind = given.get("descriptor", {}).get("type", "")
     fitting["mixed_types"] = _KINDS.get(kind, kind) in _TYPED
