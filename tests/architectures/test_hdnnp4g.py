@@ -5,6 +5,7 @@ import torch
 from small_models import ELEMENTS, MODELS, loosened, structure
 
 from adiabat.architectures import build, method
+from adiabat.architectures.classical.lennard_jones import LennardJones, LennardJonesConfig
 from adiabat.architectures.local.hdnnp4g import HDNNP4G, HDNNP4GConfig
 from adiabat.compile import compiled
 from adiabat.data import Frame, MemoryDataset
@@ -14,6 +15,7 @@ from adiabat.evaluate import evaluate
 from adiabat.fit.gradient import GradientConfig, GradientFitter
 from adiabat.geometry import Graph, System
 from adiabat.kernels.build import available
+from adiabat.potential import Sum
 from adiabat.testing.battery import check_ext, run_battery
 from adiabat.testing.structures import structures
 
@@ -90,6 +92,17 @@ def test_screening_takes_away_what_is_near():
     assert float(parts[0].detach().abs().max()) > 1e-3
     assert float(parts[1].detach().abs().max()) < 1e-12
     assert SMALL.screening[0] * SMALL.cutoff > float(graph.vectors().norm(dim=1).max())
+
+
+def test_sum_with_another_cutoff():
+    """Pairs beyond the cutoff change nothing, so that a term may reach farther."""
+    torch.manual_seed(4)
+    model, graph = MODELS["hdnnp_4g"](), Graph.build(structure(7, 4.0), 5.0)
+    pairs = LennardJones(LennardJonesConfig(sigma=1.2, cutoff=5.0, ending="linear"), ELEMENTS)
+    found = evaluate(Sum([model, pairs]), graph)
+    parts = evaluate(model, Graph.build(graph.system, 3.0)), evaluate(pairs, graph)
+    torch.testing.assert_close(found.forces, parts[0].forces + parts[1].forces)
+    torch.testing.assert_close(found.energy, parts[0].energy + parts[1].energy)
 
 
 def test_every_parameter_is_trained():

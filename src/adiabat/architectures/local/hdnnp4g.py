@@ -110,6 +110,7 @@ class HDNNP4G(AtomicPotential):
 
     config: HDNNP4GConfig
     physical: ClassVar[bool] = True
+    masked: ClassVar[bool] = True
 
     def __init__(self, config: HDNNP4GConfig, elements: Iterable[int]):
         elements = sorted({int(z) for z in elements})
