@@ -22,6 +22,7 @@ from adiabat.architectures.local.deep_potential import DeepPotential, DeepPotent
 from adiabat.architectures.local.eann import EANN, EANNConfig
 from adiabat.architectures.local.gap import GAP, GAPConfig
 from adiabat.architectures.local.hdnnp4g import HDNNP4G, HDNNP4GConfig
+from adiabat.architectures.local.gm_nn import GMNN, GMNNConfig
 from adiabat.architectures.local.local import Local, LocalConfig
 from adiabat.architectures.local.mtp import MTP, MTPConfig
 from adiabat.architectures.local.nep import NEP, NEPConfig
@@ -131,6 +132,7 @@ MODELS = {
     "snap": lambda: loosened(SNAP(SNAPConfig.parse(SMALL_SNAP), ELEMENTS), 0.02),
     "gap": lambda: small_gap(),
     "ani": lambda: ANI(ANIConfig(aev=SMALL_AEV, hidden={"others": (4,)}, members=2), ELEMENTS),
+    "gm_nn": lambda: GMNN(GMNNConfig(cutoff=3.0, basis=4, radial=2, hidden=(6,)), ELEMENTS),
     "mtp": lambda: loosened(MTP(MTPConfig(cutoff=3.0, level=8, basis=4, inner=0.5), ELEMENTS), 0.02),
     "eann": lambda: EANN(EANNConfig.parse(SMALL_EANN | {"network": {"hidden": [6], "blocks": 0}}), ELEMENTS),
     "reann": lambda: REANN(REANNConfig.parse(SMALL_REANN | {"equivariant": True}), ELEMENTS),

@@ -242,7 +242,8 @@ class DescribedPotential(AtomicPotential):
         graphs = [graph.to(dtype=torch.float64) for graph in graphs]
         self.descriptor.adapt(graphs)
         with torch.no_grad():
-            rows = torch.cat([self.descriptor(g).to(torch.float64) for g in graphs])
+            dtype = self.dtype if self.descriptor.trained else torch.float64
+            rows = torch.cat([self.descriptor(g.to(dtype=dtype)).to(torch.float64) for g in graphs])
             element = self.element[torch.cat([g.system.numbers for g in graphs])]
             if self.scaling is not None:
                 self.scaling.adapt(rows, element)

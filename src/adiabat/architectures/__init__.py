@@ -76,6 +76,14 @@ METHODS = {
             {"optimizer": {"rate": 0.003}, "schedule": {"kind": "cosine"}, "epochs": 400},
         ),
         Method(
+            "gm_nn",
+            _WING + "local.gm_nn",
+            "GMNN",
+            "One network with NTK parametrization on Gaussian moments (GM-NN)",
+            "10.1021/acs.jctc.1c00527",
+            {"optimizer": {"rate": 0.01}, "schedule": {"kind": "cosine"}, "epochs": 400},
+        ),
+        Method(
             "local",
             _WING + "local.local",
             "Local",

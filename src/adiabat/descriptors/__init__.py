@@ -118,6 +118,13 @@ DESCRIPTORS = {
             "10.1103/PhysRevB.87.184115",
         ),
         Page(
+            "gaussian_moments",
+            "gaussian_moments",
+            "GaussianMomentsConfig",
+            "Contractions of Cartesian moments with trained Gaussian radial functions",
+            "10.1021/acs.jctc.0c00347",
+        ),
+        Page(
             "soap_turbo",
             "soap_turbo",
             "SOAPTurboConfig",

@@ -31,6 +31,7 @@ from adiabat.errors import ConfigError, FitError, did_you_mean
 from adiabat.nn.equivariant_linear import ElementLinear, EquivariantLinear
 from adiabat.nn.grouped_networks import GroupedNetworks
 from adiabat.nn.normalized import DeepReadout, NormalizedMLP
+from adiabat.nn.ntk import NTKNetwork
 from adiabat.settings import Settings
 
 # kinds of linear maps, and what holds their matrices: the module itself or one of its parts
@@ -39,6 +40,7 @@ _HOLDERS = {
     EquivariantLinear: "weights",
     ElementLinear: "weights",
     NormalizedMLP: "layers",
+    NTKNetwork: "weights",
     DeepReadout: "layers",
     GroupedNetworks: "weights",
 }

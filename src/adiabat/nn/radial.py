@@ -9,22 +9,24 @@ from adiabat.units import BOHR
 
 
 class GaussianBasis(nn.Module):
-    """exp(−(r − μ_k)² / (2 w²)) with evenly spaced centers and the spacing as width (SchNet, doi:10.1063/1.5019779).
+    """exp(−(r − μ_k)² / (2 w²)) with evenly spaced centers (SchNet, doi:10.1063/1.5019779).
 
     Args:
         count: number of functions.
         start: first center, Å.
         stop: last center, Å.
+        width: w, Å; None: the spacing.
     """
 
     centers: Tensor
     widths: Tensor
 
-    def __init__(self, count: int, start: float, stop: float):
+    def __init__(self, count: int, start: float, stop: float, width: float | None = None):
         super().__init__()
         centers = torch.linspace(start, stop, count)
+        spacing = (centers[1] - centers[0]).abs() if width is None else width
         self.register_buffer("centers", centers)
-        self.register_buffer("widths", (centers[1] - centers[0]).abs() * torch.ones_like(centers))
+        self.register_buffer("widths", spacing * torch.ones_like(centers))
 
     def forward(self, distances: Tensor) -> Tensor:
         """`[...]` Å to `[..., count]`."""
