@@ -68,6 +68,23 @@ def test_slopes_of_an_expansion(shared):
         assert np.abs(slopes[:, :, :, l * l : (l + 1) ** 2] - expected).max() < 20 * FEATOMIC * np.abs(expected).max()
 
 
+def test_products_are_those_of_featomic():
+    """PowerSpectrum(SphericalExpansion, LodeSphericalExpansion) of featomic 0.6.7, run once for these atoms."""
+    positions = [[0.1, 0.2, 0.3], [1.0, 0.4, 0.2], [1.3, 1.9, 2.2]]
+    cell = [[4.0, 0.2, 0.0], [0.0, 3.8, 0.3], [0.1, 0.0, 4.2]]
+    graph = graph_of(System.from_arrays(positions, [1, 8, 1], cell, True, dtype=torch.float64))
+    values = [7.1048127252e-02, -6.1898320733e-02, 3.3236885271e-02, -2.8956532202e-02]
+    values += [-6.3484646419e-02, 6.3082586048e-03, -2.0872994281e-04, -3.2208247993e-03]
+    slopes = [-0.033102575, 0.0268117844, -0.0246353894, 0.0205141742]
+    slopes += [0.0792972018, 0.0168149053, 0.0090492911, -0.0056162829]
+    descriptor = small(l_max=1).build(ELEMENTS)
+    found, jacobian = descriptor.jacobian(graph)
+    centers, neighbors = descriptor.links(graph)[0]
+    along = jacobian[(centers == 1) & (neighbors == 2)].sum(dim=0)[:8, 0]
+    assert np.allclose(found[1, :8].numpy(), values, atol=1e-8)
+    assert np.allclose(along.numpy(), slopes, atol=1e-8)
+
+
 @pytest.mark.parametrize("exponent", [1, 2, 3, 6])
 def test_power_laws_of_gaussians(exponent):
     law, r = SmearedPowerLaw(exponent, 0.7), torch.logspace(-2, 3, 50)
