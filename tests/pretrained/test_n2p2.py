@@ -79,8 +79,8 @@ def test_stored_features_give_the_same_prediction(shared):
 def test_faults_are_named(tmp_path):
     with pytest.raises(CheckpointError, match="missing"):
         read_n2p2(tmp_path)
-    (tmp_path / "input.nn").write_text("elements H\ncutoff_type 1\nsymfunction_short H 12 1 2 3\n")
-    with pytest.raises(CheckpointError, match="type 12"):
+    (tmp_path / "input.nn").write_text("elements H\ncutoff_type 1\nsymfunction_short H 14 1 2 3\n")
+    with pytest.raises(CheckpointError, match="type 14"):
         read_n2p2(tmp_path)
     (tmp_path / "input.nn").write_text("nnp_type 3G-HDNNP\n")
     with pytest.raises(CheckpointError, match="3G"):
