@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import eval_legendre, spherical_jn
-from small_models import ELEMENTS, several_graphs, structure
+from small_models import ELEMENTS, loosened, several_graphs, structure
 
 from adiabat.architectures.classical.lennard_jones import LennardJones, LennardJonesConfig
 from adiabat.architectures.local.local import Local, LocalConfig
@@ -18,6 +18,7 @@ from adiabat.geometry import Graph, System
 from adiabat.kernels.build import available
 from adiabat.kernels.density_power import NAME
 from adiabat.nn.spherical_bessel import bessel_combinations, spherical_bessel_roots
+from adiabat.testing.battery import run_battery
 
 # the example of the authors' program, sb_desc, run once in double precision: n_max 4 and all weights 1; n_max 6 and
 # weights 1, −1, 1/2, 1 (first and last features)
@@ -161,6 +162,12 @@ def test_learns_a_potential(regressor):
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.2 * losses[0]
+
+
+def test_battery():
+    model = Local(LocalConfig.parse({"descriptor": small().model_dump()}), [1, 6, 8])
+    report = run_battery(loosened(model), skip=("FIT", "REF", "NVE", "RT"))
+    assert report.passed, report
 
 
 def test_refuses_weights_that_do_not_fit():

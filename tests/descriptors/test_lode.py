@@ -18,7 +18,9 @@ from adiabat.fit.linear import LinearConfig, LinearFitter
 from adiabat.geometry import Graph, System
 from adiabat.pretrained.importers.soap import featomic_options
 from adiabat.pretrained.kit import Kit
+from adiabat.testing.battery import run_battery
 from adiabat.testing.parity import parity
+from adiabat.testing.structures import structures
 from adiabat.units import COULOMB
 
 FEATOMIC = 2e-7  # its own tables are made to 1e-8, and their slopes to a few 1e-6
@@ -197,6 +199,16 @@ def test_turning_shifting_and_doubling_change_nothing(products):
     doubled = System.from_arrays(both.numpy(), system.numbers.repeat(2).numpy(), cell[0].numpy(), True)
     found = descriptor(graph_of(doubled.to(dtype=torch.float64)))
     torch.testing.assert_close(found, descriptor(graph_of(system)).repeat(2, 1), rtol=1e-8, atol=1e-10)
+
+
+def test_battery():
+    """All but what a sum over all space is not: energies of far fragments do not add up."""
+    elements = (1, 6, 8)
+    config = LocalConfig.parse({"descriptor": small(l_max=1).model_dump(), "regressor": {"kind": "linear"}})
+    given = structures(elements, 3.0)
+    kept = {name: s for name, s in given.items() if bool(s.pbc.all()) or not bool(s.pbc.any())}
+    report = run_battery(loosened(Local(config, elements)), kept, skip=("EXT", "PBC", "FIT", "REF", "NVE", "RT"))
+    assert report.passed, report
 
 
 def test_refuses_what_it_cannot_sum():
