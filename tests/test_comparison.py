@@ -48,6 +48,36 @@ def test_table_and_resumption(recipe, tmp_path):
     assert len(json.loads((tmp_path / "out" / "comparison.json").read_text())["rows"]) == 3
 
 
+def test_held_out_frames_and_stress(recipe, tmp_path):
+    frames = read(str(shipped("silicon")))
+    write(str(tmp_path / "silicon.extxyz"), [frames[k] for k in range(12)])
+    model = {"method": "local", "descriptor": ACSF}
+    recipe["sets"] = {
+        name: {"train": str(tmp_path / "silicon.extxyz"), "held_out": 0.25, "stress": name == "with"}
+        for name in ("with", "without")
+    }
+    recipe["models"] = {"all": {"model": model}, "few": {"model": model, "frames": 4}}
+    rows = {(row.set, row.name): row for row in compare(recipe, [].append)}
+    assert all(not row.note for row in rows.values())
+    assert "stress_mae" in rows["with", "all"].errors
+    assert not any(key.startswith("stress") for key in rows["without", "all"].errors)
+    assert rows["with", "few"].errors["forces_mae"] != rows["with", "all"].errors["forces_mae"]
+    parts = [read(str(tmp_path / "out" / "data" / f"with-{part}.extxyz")) for part in ("train", "valid", "test", 4)]
+    assert [len(part) for part in parts] == [8, 1, 3, 4]
+    picture = (tmp_path / "out" / "comparison.svg").read_text()
+    assert picture.count("few") == 2
+
+
+def test_change_for_one_set_reruns_that_set(recipe, tmp_path):
+    recipe["sets"]["other"] = dict(recipe["sets"]["ethanol"])
+    recipe["models"] = {"poor": recipe["models"]["poor"]}
+    compare(recipe, [].append)
+    recipe["models"]["poor"]["sets"] = {"other": {"model.descriptor.cutoff": 3.0}}
+    lines = []
+    compare(recipe, lines.append)
+    assert [line.split(":")[0] for line in lines] == ["other poor"]
+
+
 def test_unbeaten():
     points = {"a": (1.0, 10.0), "b": (2.0, 11.0), "c": (3.0, 5.0), "d": (4.0, 5.0)}
     assert unbeaten(points) == ["a", "c"]
@@ -59,6 +89,7 @@ def test_unbeaten():
         ({"models": {}}, "name at least one method"),
         ({"models": {"x": {"fit": {}}}}, "lacks model"),
         ({"models": {"x": {"model": {}, "sets": {"water": {}}}}}, "names water"),
+        ({"sets": {"water": {"train": "file"}}, "models": {"x": {"model": {}}}}, "give either test"),
         ({"published": {"water": {"x": "file"}}}, "names water"),
     ],
 )

@@ -25,4 +25,6 @@ def compare_command(
 
     chosen = Recipe.parse(read_options(recipe, overrides or ()))
     compare(chosen, typer.echo)
-    typer.echo(f"table and picture: {chosen.output}/comparison.md, {chosen.output}/comparison.html")
+    typer.echo(
+        f"table and pictures: {', '.join(f'{chosen.output}/comparison.{kind}' for kind in ('md', 'html', 'svg'))}"
+    )

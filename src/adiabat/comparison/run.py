@@ -14,7 +14,7 @@ import torch
 
 from adiabat.comparison.options import Published, Recipe, SetConfig
 from adiabat.comparison.table import write
-from adiabat.config import RunConfig, merged
+from adiabat.config import RunConfig
 from adiabat.data import Dataset, read, split
 from adiabat.data import write as write_frames
 from adiabat.errors import AdiabatError, ConfigError
@@ -39,7 +39,7 @@ class Row:
         kind: "fitted" or "published".
         errors: of the test part, as `Evaluation.summary` names them, eV and Å.
         valid: validation errors of the weights chosen, for fitted ones.
-        fit_seconds: wall time of the fit.
+        fit_seconds: process CPU time of reading and fitting, s.
         cost: process CPU time of energy and forces per atom, µs.
         note: why there are no numbers, or empty.
     """
@@ -69,11 +69,12 @@ def compare(recipe: Recipe | Mapping[str, Any], show: Callable[[str], None] = pr
     rows = _finished(folder, recipe)
     done = {(row.set, row.name) for row in rows}
     for name, files in recipe.sets.items():
-        parts = _parts(name, files, recipe)
+        parts = None
         files_of = recipe.published.get(name, {})
         for method in [*recipe.models, *files_of]:
             if (name, method) in done:
                 continue
+            parts = parts or _parts(name, files, recipe)
             kind = "fitted" if method in recipe.models else "published"
             try:
                 if kind == "fitted":
@@ -93,24 +94,28 @@ def _finished(folder: Path, recipe: Recipe) -> list[Row]:
     path = folder / "comparison.json"
     if not path.exists():
         return []
-    before = json.loads(path.read_text(encoding="utf-8"))
-    mine = recipe.model_dump(mode="json")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    before = Recipe.parse(content["recipe"])
     common = ("valid", "seed", "cost_atoms")
-    if any(before["recipe"][key] != mine[key] for key in common):
+    if any(getattr(before, key) != getattr(recipe, key) for key in common):
         raise ConfigError(f"{folder} holds a comparison with another {' or '.join(common)}: choose another output.")
     same = []
-    for row in (Row(**r) for r in before["rows"]):
-        if not row.note and _asked(before["recipe"], row) == _asked(mine, row):
+    for row in (Row(**r) for r in content["rows"]):
+        asked = _asked(recipe, row)
+        if not row.note and asked is not None and _asked(before, row) == asked:
             same.append(row)
     return same
 
 
-def _asked(recipe: Mapping[str, Any], row: Row) -> Any:
-    """What a recipe says of a row."""
-    entry = recipe["models"].get(row.name) if row.kind == "fitted" else recipe["published"].get(row.set, {})
+def _asked(recipe: Recipe, row: Row) -> Any:
+    """What a recipe says of a row, None where it has no such row."""
+    if row.set not in recipe.sets:
+        return None
     if row.kind == "published":
-        entry = entry.get(row.name)
-    return recipe["sets"].get(row.set), entry
+        entry = recipe.published.get(row.set, {}).get(row.name)
+    else:
+        entry = recipe.entry(row.name, row.set) if row.name in recipe.models else None
+    return None if entry is None else (recipe.sets[row.set], entry)
 
 
 def _save(folder: Path, recipe: Recipe, rows: list[Row]) -> None:
@@ -119,11 +124,14 @@ def _save(folder: Path, recipe: Recipe, rows: list[Row]) -> None:
 
 
 def _parts(name: str, files: SetConfig, recipe: Recipe) -> dict[str, str]:
-    """Files of the three parts; the first two are written to the output folder."""
+    """Files of the three parts; those that a split makes are written to the output folder."""
     whole: Dataset = read(files.train)
-    chosen = split(whole, {"train": 1.0 - recipe.valid, "valid": recipe.valid}, "random", recipe.seed).parts(whole)
-    out = {"test": files.test}
-    for part in ("train", "valid"):
+    sizes = {"train": 1.0 - recipe.valid, "valid": recipe.valid}
+    if files.held_out is not None:
+        sizes = {part: (1.0 - files.held_out) * size for part, size in sizes.items()} | {"test": files.held_out}
+    chosen = split(whole, sizes, "random", recipe.seed).parts(whole)
+    out = {} if files.test is None else {"test": files.test}
+    for part in sizes:
         path = Path(recipe.output) / "data" / f"{name}-{part}.extxyz"
         path.parent.mkdir(parents=True, exist_ok=True)
         frames = chosen[part]
@@ -134,28 +142,39 @@ def _parts(name: str, files: SetConfig, recipe: Recipe) -> dict[str, str]:
 
 def _fitted(name: str, method: str, parts: Mapping[str, str], recipe: Recipe) -> Row:
     folder = Path(recipe.output) / "runs" / f"{name}-{method}"
-    entry = dict(recipe.models[method])
-    changes = entry.pop("sets", {}).get(name, {})
-    for key, value in changes.items():
-        nested: Any = value
-        for part in reversed(key.split(".")):
-            nested = {part: nested}
-        entry = merged(entry, nested)
+    entry, parts = recipe.entry(method, name), dict(parts)
+    frames = entry.pop("frames", None)
+    if frames is not None:
+        whole = read(parts["train"])
+        drawn = split(whole, {"train": min(frames, len(whole))}, "random", recipe.seed).parts(whole)["train"]
+        parts["train"] = str(Path(recipe.output) / "data" / f"{name}-{frames}.extxyz")
+        write_frames(parts["train"], [drawn[k] for k in range(len(drawn))])
     data = {**parts, "level_of_theory": recipe.sets[name].level_of_theory}
     run = RunConfig.parse({**entry, "data": data, "seed": recipe.seed, "output": str(folder)})
+    began = time.process_time()
     result = train(run, show=False, overwrite=(folder / MODEL).exists())
-    errors = {k: v for k, v in result.metrics.items() if isinstance(v, float) and ("mae" in k or "rmse" in k)}
+    seconds = time.process_time() - began
+    errors = _errors(result.metrics, recipe.sets[name])
     valid = {k: float(v) for k, v in result.fit.best.items() if k.startswith("valid") and isinstance(v, float)}
-    return Row(name, method, "fitted", errors, valid, result.fit.seconds, _cost(result.potential, parts, recipe))
+    return Row(name, method, "fitted", errors, valid, seconds, _cost(result.potential, parts, recipe))
 
 
 def _published(name: str, method: str, file: Published, parts: Mapping[str, str], recipe: Recipe) -> Row:
     options = Options(file.energy_unit, file.length_unit)
     potentials = import_original(file.file, options=options).potentials
     (potential,) = potentials.values()
-    summary = evaluate_dataset(potential, read(parts["test"])).summary()
-    errors = {k: v for k, v in summary.items() if isinstance(v, float)}
+    errors = _errors(evaluate_dataset(potential, read(parts["test"])).summary(), recipe.sets[name])
     return Row(name, method, "published", errors, {}, None, _cost(potential, parts, recipe))
+
+
+def _errors(found: Mapping[str, Any], files: SetConfig) -> dict[str, float]:
+    """Those that the table shows."""
+    left_out = () if files.stress else ("stress",)
+    return {
+        k: v
+        for k, v in found.items()
+        if isinstance(v, float) and ("mae" in k or "rmse" in k) and not k.startswith(left_out)
+    }
 
 
 def _cost(potential: Potential, parts: Mapping[str, str], recipe: Recipe) -> float | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adiabat.files import write_text
-from adiabat.report.figures import pareto
+from adiabat.report.figures import pareto, paretos
 
 if TYPE_CHECKING:
     from adiabat.comparison.run import Row
@@ -23,14 +23,17 @@ _COLUMNS = (
 
 
 def write(folder: Path, rows: Sequence[Row]) -> None:
-    """Writes comparison.md and comparison.html."""
-    tables, pictures = [], []
+    """Writes comparison.md, comparison.html and comparison.svg."""
+    tables, pictures, panels = [], [], {}
     for name in dict.fromkeys(row.set for row in rows):
         own = [row for row in rows if row.set == name]
         tables.append(f"## {name}\n\n" + markdown(own))
         points = {r.name: (r.cost, 1000 * r.errors["forces_mae"]) for r in own if r.cost and "forces_mae" in r.errors}
         if points:
-            pictures.append(pareto(name, points, unbeaten(points)))
+            panels[name] = points, unbeaten(points)
+            pictures.append(pareto(name, *panels[name]))
+    if panels:
+        write_text(folder / "comparison.svg", paretos(panels))
     write_text(folder / "comparison.md", "# Comparison\n\n" + "\n".join(tables))
     body = "".join(
         f'<h2>{html.escape(p.title)}</h2><p>{html.escape(p.verdict)}</p><img src="data:image/png;base64,{p.png}">'

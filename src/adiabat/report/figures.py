@@ -165,19 +165,51 @@ def distances(frames: Sequence[ase.Atoms], edges: np.ndarray) -> np.ndarray:
     return counts / total if total > 0 else counts
 
 
-def pareto(title: str, points: Mapping[str, tuple[float, float]], front: Sequence[str]) -> Picture:
+Points = Mapping[str, tuple[float, float]]  # method to cost (µs per atom) and mean absolute force error (meV/Å)
+
+
+def pareto(title: str, points: Points, front: Sequence[str]) -> Picture:
     """Force error over cost, both logarithmic, with the line of methods that none beats in both.
 
     Args:
         title: heading.
-        points: method to cost (µs per atom) and mean absolute force error (meV/Å).
+        points: of every method.
         front: names on the line, cheapest first.
     """
     figure, axes = _axes("cost of energy and forces (µs per atom)", "mean absolute force error (meV/Å)")
+    _draw(axes, points, front)
+    return _picture(figure, title, f"Nothing is both cheaper and more accurate than {', '.join(front)}.", None)
+
+
+def paretos(panels: Mapping[str, tuple[Points, Sequence[str]]]) -> str:
+    """The same of several sets side by side, as the text of an SVG.
+
+    Args:
+        panels: title to points and names on the line.
+    """
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    with plt.rc_context({"svg.hashsalt": "adiabat", "svg.fonttype": "none"}):
+        figure, grid = plt.subplots(rows, columns, figsize=(3.6 * columns, 3.0 * rows), squeeze=False)
+        for axes in grid.flat[len(panels) :]:
+            axes.set_visible(False)
+        for axes, (title, (points, front)) in zip(grid.flat, panels.items(), strict=False):
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.set_title(title, fontsize=9)
+            _draw(axes, points, front, 6)
+        grid[-1][0].set_xlabel("µs per atom")
+        grid[0][0].set_ylabel("force MAE (meV/Å)")
+        figure.tight_layout()
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        plt.close(figure)
+    return buffer.getvalue()
+
+
+def _draw(axes: Any, points: Points, front: Sequence[str], size: int = 8) -> None:
     axes.plot(*zip(*(points[name] for name in front), strict=True), color=_GRAY, lw=1.0)
     for name, point in points.items():
-        axes.plot(*point, "o", color=_BLUE if name in front else _ORANGE)
-        axes.annotate(name, point, xytext=(4, 4), textcoords="offset points", fontsize=8)
+        axes.plot(*point, "o", ms=0.5 * size, color=_BLUE if name in front else _ORANGE)
+        axes.annotate(name, point, xytext=(3, 3), textcoords="offset points", fontsize=size)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    return _picture(figure, title, f"Nothing is both cheaper and more accurate than {', '.join(front)}.", None)
