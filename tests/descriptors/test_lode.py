@@ -147,6 +147,16 @@ def test_stored_slopes_are_derivatives(products, exponent):
             torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10, equal_nan=True)
 
 
+def test_features_of_a_model_in_float32_are_made_in_float64():
+    graph = several_graphs()[0]
+    expected = small().build(ELEMENTS).jacobian(graph)
+    torch.testing.assert_close(small().build(ELEMENTS).float().jacobian(graph), expected, rtol=1e-12, atol=1e-12)
+    made = model().float()
+    single = evaluate(made, graph.to(dtype=torch.float32), ("forces",)).forces
+    stored = made.predict_from(made.features(graph.to(dtype=torch.float32)), ("forces",)).forces.detach()
+    torch.testing.assert_close(single, stored, rtol=1e-3, atol=1e-4 * float(stored.abs().max()))
+
+
 def test_forces_and_stress_are_finite_differences():
     made = model("linear")
     system = structure(5, 4.0)

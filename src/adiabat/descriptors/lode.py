@@ -99,6 +99,7 @@ class LODE(Descriptor):
         channels = len(elements) * config.n_max * (1 if self.density is None else 2)
         self.spectrum = PowerSpectrum(terms, channels, config.l_max)
         self.sizes = (len(terms),) * len(elements)
+        self._copies: dict[torch.dtype, LODE] = {}
 
     def check(self, graph: Graph) -> None:
         pbc = graph.system.pbc
@@ -135,6 +136,11 @@ class LODE(Descriptor):
         return torch.cat((graph.pairs, pairs), dim=1), torch.cat((graph.vectors().detach(), vectors))
 
     def jacobian(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        dtype = graph.system.positions.dtype
+        if self.potential.law.rates.dtype != dtype:  # features are stored in float64 whatever the model's type is
+            if dtype not in self._copies:
+                self._copies[dtype] = LODE(self.config, self.elements).to(graph.system.positions)
+            return self._copies[dtype].jacobian(graph)
         far, near = FarLinks(self.potential, graph), None
         with torch.enable_grad():
             vectors = graph.vectors().detach().requires_grad_()

@@ -242,9 +242,12 @@ class FarLinks:
             torch.stack((own, own)),
             system.cell.detach()[system.system[self.atoms]].flatten(0, 1),
         )
+
+    def _sums(self) -> None:
+        """Makes what slopes need beyond the links themselves."""
         with torch.no_grad():
-            self._waves, self._volumes, self._there = potential.plane_waves(graph)
-            self._factors = potential.of_waves(self._waves, self._volumes, self._there)
+            self._waves, self._volumes, self._there = self.potential.plane_waves(self.graph)
+            self._factors = self.potential.of_waves(self._waves, self._volumes, self._there)
 
     def chunks(self, width: int) -> Iterator[tuple[slice, Tensor]]:
         """Ranges of couples, and slopes of what the second atom makes at the first `[rows, n · lm, 3]`.
@@ -254,6 +257,7 @@ class FarLinks:
         """
         potential, owner = self.potential, self.graph.system.system[self.couples[0]]
         alone = ~self.graph.system.pbc.any(dim=1)
+        self._sums()
         for system in range(len(self._waves)):
             begin, end = (int(x) for x in torch.searchsorted(owner, owner.new_tensor([system, system + 1])))
             waves, factors = self._waves[system], self._factors[system].flatten(1)
@@ -283,6 +287,7 @@ class FarLinks:
         Phases k·r do not change when everything is strained; what they are multiplied by does.
         """
         potential, graph = self.potential, self.graph
+        self._sums()
         owner = graph.system.system
         waves = self._waves.flatten(0, 1).clone().requires_grad_()
         shape = self._waves.shape
