@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from adiabat.errors import CapabilityError, did_you_mean
 from adiabat.geometry import Graph
+from adiabat.geometry.system import Environment
 from adiabat.potential import Potential, Prediction
 
 QUANTITIES = (
@@ -16,6 +18,7 @@ QUANTITIES = (
     "atomic_energies",
     "forces",
     "stress",
+    "magnetic_forces",
     "hessian",
     "charges",
     "dipole",
@@ -23,7 +26,7 @@ QUANTITIES = (
     "magnetic_moments",
     "property",
 )
-_OF_ENERGY = frozenset({"energy", "atomic_energies", "forces", "stress", "hessian"})
+_OF_ENERGY = frozenset({"energy", "atomic_energies", "forces", "stress", "magnetic_forces", "hessian"})
 
 
 def evaluate(
@@ -71,6 +74,10 @@ def check_request(potential: Potential, graph: Graph, want: Collection[str]) -> 
         )
     if "hessian" in want and potential.is_frozen:  # kernels are differentiable once
         raise CapabilityError("a frozen model has no Hessian: ask the model that it was made from.")
+    if "magnetic_forces" in want and "moments" not in potential.feels:
+        raise CapabilityError(
+            f"{type(potential).__name__} feels no magnetic moments: leave magnetic_forces out of want."
+        )
     if "stress" in want and not potential.local:
         raise CapabilityError(
             f"{type(potential).__name__} is a global model and has no stress: leave it out of want."
@@ -83,7 +90,7 @@ def check_request(potential: Potential, graph: Graph, want: Collection[str]) -> 
 
 def derive(potential: Potential, graph: Graph, want: Collection[str], create_graph: bool = False) -> Prediction:
     """`evaluate` without its checks: nothing here depends on the values of tensors, so that it can be traced."""
-    slopes = potential.conservative and bool({"forces", "stress", "hessian"} & set(want))
+    slopes = potential.conservative and bool({"forces", "stress", "magnetic_forces", "hessian"} & set(want))
     if not slopes:
         with torch.set_grad_enabled(create_graph):
             prediction = potential(graph)
@@ -99,10 +106,14 @@ def _with_derivatives(potential: Potential, graph: Graph, want: Collection[str],
     with torch.enable_grad():
         positions = graph.system.positions.detach().requires_grad_()
         strain = positions.new_zeros((graph.system.systems, 3, 3)).requires_grad_("stress" in want)
+        moments = None
+        if "magnetic_forces" in want:
+            graph, moments = _held(graph)
         prediction = potential(_strained(graph, positions, strain) if "stress" in want else _at(graph, positions))
-        if prediction.forces is not None and not {"stress", "hessian"} & set(want):  # the model has its own gradient
+        more = {"stress", "magnetic_forces", "hessian"} & set(want)
+        if prediction.forces is not None and not more:  # the model has its own gradient
             return prediction if create_graph else _detached(prediction)
-        inputs = [positions] + ([strain] if "stress" in want else [])
+        inputs = [positions] + ([strain] if "stress" in want else []) + ([] if moments is None else [moments])
         keep = create_graph or "hessian" in want
         energy = prediction.energy.sum()
         if energy.requires_grad:
@@ -115,6 +126,8 @@ def _with_derivatives(potential: Potential, graph: Graph, want: Collection[str],
             changes["forces"] = -slopes[0]
         if "stress" in want and prediction.stress is None:
             changes["stress"] = _stress(slopes[1], graph)
+        if moments is not None:
+            changes["magnetic_forces"] = -slopes[-1]
         if "hessian" in want:
             changes["hessian"] = _hessian(slopes[0], positions, graph)
     prediction = prediction.replace(**changes)
@@ -123,6 +136,15 @@ def _with_derivatives(potential: Potential, graph: Graph, want: Collection[str],
 
 def _at(graph: Graph, positions: Tensor) -> Graph:
     return graph.replace(system=graph.system.replace(positions=positions))
+
+
+def _held(graph: Graph) -> tuple[Graph, Tensor]:
+    """The graph with magnetic moments to differentiate by, zeros where none are given, and these `[atoms, 3]`."""
+    environment = graph.system.environment or Environment()
+    given = environment.moments
+    moments = (torch.zeros_like(graph.system.positions) if given is None else given.detach()).requires_grad_()
+    changed = replace(environment, moments=moments)
+    return graph.replace(system=graph.system.replace(environment=changed)), moments
 
 
 def _strained(graph: Graph, positions: Tensor, strain: Tensor) -> Graph:

@@ -31,6 +31,7 @@ class Prediction:
         atomic_energies: `[atoms]`, eV.
         forces: `[atoms, 3]`, eV/Å.
         stress: `[systems, 3, 3]`, eV/Å³, ASE's sign (tension positive); NaN for systems without periodicity.
+        magnetic_forces: −dE/dm of moments that are held `[atoms, 3]`, eV/μB.
         hessian: `[3·atoms, 3·atoms]`, eV/Å², of a single system.
         charges: `[atoms]`, e.
         dipole: `[systems, 3]`, e·Å.
@@ -45,6 +46,7 @@ class Prediction:
     atomic_energies: Tensor | None = None
     forces: Tensor | None = None
     stress: Tensor | None = None
+    magnetic_forces: Tensor | None = None
     hessian: Tensor | None = None
     charges: Tensor | None = None
     dipole: Tensor | None = None
@@ -178,7 +180,7 @@ class Potential(nn.Module):
         check_elements(graph.system.numbers, self.elements)
         environment = graph.system.environment
         if environment is not None:
-            given = {name for name in ("field", "charges") if getattr(environment, name) is not None}
+            given = {name for name in ("field", "charges", "moments") if getattr(environment, name) is not None}
             if given - self.feels:
                 raise CapabilityError(
                     f"{type(self).__name__} cannot feel the environment's {' and '.join(sorted(given - self.feels))}:"
@@ -323,7 +325,7 @@ class Referenced(Wrapped):
         changes: dict[str, Tensor] = {"energy": self.scale * inner.energy + total(reference)}
         if inner.atomic_energies is not None:
             changes["atomic_energies"] = self.scale * inner.atomic_energies + reference
-        for name in ("forces", "stress", "hessian", "uncertainty"):
+        for name in ("forces", "stress", "magnetic_forces", "hessian", "uncertainty"):
             value = getattr(inner, name)
             if value is not None:
                 changes[name] = self.scale.to(value.dtype) * value

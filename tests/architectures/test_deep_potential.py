@@ -1,5 +1,6 @@
 """Deep Potential through the battery, and what its options do."""
 
+import ase
 import pytest
 import torch
 
@@ -10,6 +11,7 @@ from adiabat.errors import CapabilityError, ConfigError
 from adiabat.evaluate import evaluate
 from adiabat.fit.gradient import GradientConfig, GradientFitter
 from adiabat.geometry import Graph, System
+from adiabat.geometry.system import Environment
 from adiabat.nn.switched_repulsion import SwitchedRepulsion
 from adiabat.potential import Referenced
 from adiabat.testing.battery import run_battery
@@ -240,3 +242,64 @@ def test_learns_dipoles_and_polarizabilities(kind):
     result = GradientFitter(model, _charged(1, kind), _charged(2, kind), GradientConfig.parse(options)).fit()
     key = f"valid_{kind}_rmse"
     assert result.best[key] < 0.3 * result.history[0][key]
+
+
+MAGNETIC = {"spin": {"O": 0.3}}
+HELD = torch.tensor([[0.5, -1.0, 0.3], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0]], dtype=torch.float64)
+
+
+def _held(moments, system=WATER):
+    return system.replace(environment=Environment(moments=moments))
+
+
+def test_magnetic_moments_are_felt():
+    model = _model(TWO | {"protection": 0.01}, **MAGNETIC)
+    graph = Graph.build(_held(HELD), model.cutoff)
+    found = evaluate(model, graph, ("energy", "forces", "magnetic_forces"))
+    assert not found.magnetic_forces[1:].any()  # hydrogen has no virtual atom
+    for name in ("moments", "positions"):
+        for k in range(3):
+            shift = torch.zeros(3, 3).index_put((torch.tensor(0), torch.tensor(k)), torch.tensor(1e-4))
+            ends = []
+            for sign in (1.0, -1.0):
+                moved = WATER.replace(positions=WATER.positions + sign * shift * (name == "positions"))
+                ends.append(_energy(model, _held(HELD + sign * shift * (name == "moments"), moved)))
+            slope = found.magnetic_forces if name == "moments" else found.forces
+            assert float(slope[0, k]) == pytest.approx(-(ends[0] - ends[1]) / 2e-4, abs=1e-7)
+    assert _energy(model, WATER) == pytest.approx(_energy(model, _held(torch.zeros(3, 3))), abs=1e-14)
+
+
+def test_turning_atoms_and_moments_leaves_the_energy():
+    model = _model(TWO | {"protection": 0.01}, **MAGNETIC)
+    turn, _ = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0)))
+    before, atoms = _energy(model, _held(HELD)), _energy(model, _held(HELD, _turned(WATER, turn)))
+    assert _energy(model, _held(HELD @ turn.T, _turned(WATER, turn))) == pytest.approx(before, abs=1e-12)
+    assert atoms != pytest.approx(before, abs=1e-9)
+
+
+def test_moments_in_batches_and_of_ase():
+    model = _model(TWO | {"protection": 0.01}, **MAGNETIC)
+    both = System.batch([_held(HELD), _held(-HELD)])
+    found = evaluate(model, Graph.build(both, model.cutoff), ("energy",)).energy
+    assert found.tolist() == pytest.approx([_energy(model, _held(m)) for m in (HELD, -HELD)], abs=1e-13)
+    atoms = ase.Atoms("OHH", WATER.positions.numpy())
+    atoms.arrays["held_moments"] = HELD.numpy()
+    assert _energy(model, System.from_ase(atoms)) == pytest.approx(float(found[0]), abs=1e-13)
+
+
+def test_moments_that_are_refused():
+    model = _model(TWO | {"protection": 0.01}, **MAGNETIC)
+    with pytest.raises(CapabilityError, match="more than spin_reach 1.5"):
+        _energy(model, _held(10.0 * HELD))
+    with pytest.raises(CapabilityError, match="cannot feel the environment's moments"):
+        _energy(_model(TWO), _held(HELD))
+    with pytest.raises(CapabilityError, match="feels no magnetic moments"):
+        evaluate(_model(TWO), Graph.build(WATER, 4.0), ("magnetic_forces",))
+    for descriptor, message in ((TWO, "protection"), (TYPED | {"protection": 0.01}, "se_e2_a or se_e2_r")):
+        with pytest.raises(ConfigError, match=message):
+            _model(descriptor, **MAGNETIC)
+
+
+def test_battery_with_virtual_atoms():
+    report = run_battery(_model(TWO | {"protection": 0.01}, **MAGNETIC), skip=("NVE", "FIT", "RT"))
+    assert report.passed, report.text()

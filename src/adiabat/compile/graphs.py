@@ -38,7 +38,7 @@ SHAPES: dict[str, Shape] = {
 }
 PREDICTED = (
     *("energy", "atomic_energies", "forces", "stress", "charges", "dipole", "polarizability"),
-    *("magnetic_moments", "property", "uncertainty"),
+    *("magnetic_moments", "magnetic_forces", "property", "uncertainty"),
 )
 
 

@@ -158,8 +158,9 @@ def slopes_of(values: Tensor, inputs: Tensor) -> Tensor:
 
 
 def element_index(elements: Iterable[int]) -> Tensor:
-    """Table from atomic number to place among `elements`, −1 for others `[119]`."""
-    table = torch.full((119,), -1, dtype=torch.int64)
+    """Table from atomic number to place among `elements`, −1 for others `[119]`, longer for numbers above 118."""
+    elements = list(elements)
+    table = torch.full((max([118, *elements]) + 1,), -1, dtype=torch.int64)
     for place, number in enumerate(elements):
         table[number] = place
     return table

@@ -17,6 +17,7 @@ from adiabat.nn.environment_matrix import EnvironmentMatrix
 from adiabat.settings import Settings
 
 SMALLEST = 1e-2  # deviations below it count as this, as in DeePMD-kit
+VIRTUAL = 200  # added to the number of an element for the virtual atoms at the tips of its magnetic moments
 FRESH = 16  # slots of an element that no training data have set
 Positive = Annotated[int, Field(ge=1)]
 
@@ -36,6 +37,18 @@ class EnvironmentSettings(Settings):
     """Whether layers that add their input have trained factors (resnet_dt)."""
     centered: bool = True
     """Whether the mean of s over the training data is subtracted."""
+    protection: float = Field(default=0.0, ge=0.0)
+    """Added to distances before they are divided by, for neighbors that may lie on the center, Å (env_protection)."""
+
+
+def name_of(number: int) -> str:
+    """Symbol of an element, with `_spin` behind it for its virtual atoms, whose numbers begin at VIRTUAL."""
+    return symbol(number) if number < VIRTUAL else f"{symbol(number - VIRTUAL)}_spin"
+
+
+def number_of(name: str) -> int:
+    """The number that `name_of` gives this name."""
+    return number(name.removesuffix("_spin")) + (VIRTUAL if name.endswith("_spin") else 0)
 
 
 class EmbeddedDescriptor(Descriptor):
@@ -56,14 +69,14 @@ class EmbeddedDescriptor(Descriptor):
         super().__init__(elements, options.cutoff)
         kinds = len(self.elements)
         self.options, self.kinds = options, kinds
-        self.environment = EnvironmentMatrix(options.cutoff, options.onset, kinds)
-        names = [symbol(z) for z in self.elements]
+        self.environment = EnvironmentMatrix(options.cutoff, options.onset, kinds, options.protection)
+        names = [name_of(z) for z in self.elements]
         if options.neighbors and set(options.neighbors) != set(names):
             raise ConfigError(
                 f"neighbors is given for {', '.join(options.neighbors)} where the elements are {', '.join(names)}:"
                 " give all of them, or none."
             )
-        given = {number(name): count for name, count in options.neighbors.items()}
+        given = {number_of(name): count for name, count in options.neighbors.items()}
         self.register_buffer("slots", torch.tensor([float(given.get(z, FRESH)) for z in self.elements]))
         self.register_buffer("element", element_index(self.elements), persistent=False)
 

@@ -19,8 +19,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from adiabat.descriptors.embedded import EmbeddedDescriptor, EnvironmentSettings
-from adiabat.elements import number
+from adiabat.descriptors.embedded import EmbeddedDescriptor, EnvironmentSettings, number_of
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
 from adiabat.kernels.neighbor_product import NeighborProduct, Path
@@ -73,9 +72,9 @@ class TwoBodyDescriptor(EmbeddedDescriptor):
         """1 for all pairs of elements `[elements²]` but these."""
         table = torch.ones(self.kinds, self.kinds)
         for names in pairs:
-            if not {number(name) for name in names} <= set(self.elements):
+            if not {number_of(name) for name in names} <= set(self.elements):
                 raise ConfigError(f"{option} names {' and '.join(names)}, and not both are elements of the model.")
-            a, b = (self.elements.index(number(name)) for name in names)
+            a, b = (self.elements.index(number_of(name)) for name in names)
             table[a, b] = table[b, a] = 0.0
         return table.flatten()
 

@@ -29,12 +29,14 @@ class Environment:
         charges: MM point charges `[charges]`, e, or None.
         charge_positions: `[charges, 3]`, Å, or None.
         charge_system: `[charges]`, which system each point charge acts on, or None.
+        moments: magnetic moments that the atoms are held at `[atoms, 3]`, μB, or None.
     """
 
     field: Tensor | None = None
     charges: Tensor | None = None
     charge_positions: Tensor | None = None
     charge_system: Tensor | None = None
+    moments: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,8 @@ class System:
     @classmethod
     def from_ase(cls, atoms: ase.Atoms, dtype: torch.dtype = torch.float64, check: bool = True) -> System:
         """One system from ASE. Total charge and multiplicity are read from `atoms.info` (`charge`,
-        `multiplicity` or `spin_multiplicity`), neutral singlet without."""
+        `multiplicity` or `spin_multiplicity`), neutral singlet without; magnetic moments that the atoms are held at
+        from `atoms.arrays["held_moments"]` (`[atoms, 3]`, μB)."""
         info = atoms.info
         charge = info.get("charge", info.get("total_charge", 0.0))
         multiplicity = info.get("multiplicity", info.get("spin_multiplicity", 1))
@@ -169,7 +172,7 @@ class System:
                 f"the multiplicity {multiplicity!r} is not a whole number of at least 1 (2S+1):"
                 " set atoms.info['multiplicity']."
             )
-        return cls.from_arrays(
+        made = cls.from_arrays(
             atoms.positions,
             atoms.numbers,
             atoms.cell.array,
@@ -180,6 +183,12 @@ class System:
             dtype,
             check,
         )
+        held = atoms.arrays.get("held_moments")
+        if held is None:
+            return made
+        if held.shape != (len(atoms), 3) or not np.isfinite(held).all():
+            raise GeometryError(f"held_moments must be {len(atoms)} × 3 finite numbers, and have shape {held.shape}.")
+        return made.replace(environment=Environment(moments=torch.as_tensor(held, dtype=dtype)))
 
     @classmethod
     def batch(cls, systems: Sequence[System]) -> System:
@@ -212,7 +221,8 @@ def _batch_environments(environments: list[Environment | None], starts: np.ndarr
             return None
         return torch.cat([v + int(s) if shift else v for v, s in zip(values, starts, strict=False)])
 
-    return Environment(join("field"), join("charges"), join("charge_positions"), join("charge_system", shift=True))
+    charges = join("charges"), join("charge_positions"), join("charge_system", shift=True)
+    return Environment(join("field"), *charges, join("moments"))
 
 
 def check_atoms(positions: Tensor, numbers: Tensor) -> None:

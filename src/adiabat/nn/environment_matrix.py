@@ -19,13 +19,15 @@ class EnvironmentMatrix(nn.Module):
         cutoff: Å.
         onset: Å, where w begins to fall.
         elements: how many.
+        protection: Å, added to distances before they are divided by, for neighbors that may lie on the center.
     """
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, cutoff: float, onset: float, elements: int):
+    def __init__(self, cutoff: float, onset: float, elements: int, protection: float = 0.0):
         super().__init__()
+        self.protection = protection
         if not 0.0 <= onset < cutoff:
             raise ConfigError(f"onset {onset} Å must lie between 0 and the cutoff {cutoff} Å: make it smaller.")
         self.switch = InnerCutoff("poly2", cutoff, onset / cutoff)
@@ -34,9 +36,16 @@ class EnvironmentMatrix(nn.Module):
 
     def raw(self, vectors: Tensor) -> Tensor:
         """Rows before mean and deviation `[pairs, 4]`, Å⁻¹."""
-        r = vectors.norm(dim=1)
-        s = self.switch(r) / r
-        return torch.cat((s[:, None], (s / r)[:, None] * vectors), dim=1)
+        r = self.distances(vectors)
+        s = self.switch(r) / (r + self.protection)
+        return torch.cat((s[:, None], (s / (r + self.protection))[:, None] * vectors), dim=1)
+
+    def distances(self, vectors: Tensor) -> Tensor:
+        """Their lengths `[pairs]`, Å; with protection also of zeros, with slopes."""
+        if not self.protection:
+            return vectors.norm(dim=1)
+        smallest = 1e-10 * torch.finfo(vectors.dtype).eps ** 2  # whose powers in second slopes are finite
+        return (vectors.square().sum(dim=1) + smallest).sqrt()
 
     def forward(self, vectors: Tensor, element: Tensor) -> Tensor:
         """Rows `[pairs, 4]` of pair vectors `[pairs, 3]`, Å, whose centers are of these elements `[pairs]`."""

@@ -39,6 +39,7 @@ _NAMES = {
     "energy": ("energy",),
     "atomic_energies": ("atomic_energies", "energies"),
     "forces": ("forces",),
+    "magnetic_forces": ("force_mag",),
     "stress": ("stress",),
     "virial": ("virial",),
     "charges": ("charges",),
@@ -261,6 +262,7 @@ class _Comparison:
 
 def _asymmetry(stress: np.ndarray) -> float:
     """The largest difference from the transpose, relative to the largest magnitude."""
+    stress = stress.reshape(3, 3) if stress.size == 9 else stress
     if stress.shape[-2:] != (3, 3):
         return 0.0
     return float(np.abs(stress - stress.swapaxes(-1, -2)).max() / max(np.abs(stress).max(), FLOOR))
@@ -279,6 +281,7 @@ def _values(
         "energy": energy,
         "atomic_energies": energy,
         "forces": energy / length,
+        "magnetic_forces": energy,
         "stress": energy / length**3,
         "virial": energy,
         "dipole": length,

@@ -12,6 +12,7 @@ arXiv:1904.00360. Program whose numbers it gives: DeePMD-kit, doi:10.1063/5.0155
 | D_i | `self.descriptor(graph)` | [atoms, size], 1 |
 | N_{α_i}(D_i), the fitting network | `self.networks` | [atoms, 1], eV |
 | μ_i, α_i, dipoles and polarizabilities | `FittingHead` | [atoms, 3], e·Å; [atoms, 3, 3], e·Å²/V |
+| r_i + η_Z m_i, virtual atoms (DeepSPIN) | `VirtualAtoms` | [atoms, 3], Å |
 | w_i, weight of the table (2019) | `nearness` | [atoms], 1 |
 
 Departures from the paper: descriptor and fitting network are two choices; an empty slot counts as a neighbor at the
@@ -22,15 +23,17 @@ the training data before the first fit; energies are relative to those of the el
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from adiabat.descriptors.base import element_index
+from adiabat.descriptors.embedded import VIRTUAL
 from adiabat.descriptors.hybrid import Choice, Hybrid, embedded_descriptor
 from adiabat.descriptors.se_e2_a import SeE2A, SeE2ASettings
+from adiabat.descriptors.virtual_atoms import VirtualAtoms, with_virtual
 from adiabat.elements import number
 from adiabat.errors import CapabilityError, ConfigError
 from adiabat.geometry import Graph
@@ -81,6 +84,11 @@ class DeepPotentialConfig(ArchitectureConfig):
     """Elements whose atoms have no energy of their own."""
     fitting: Fitting = EnergyFitting()
     """What the networks give: energy, dipole, polarizability or property. Only energies come with forces."""
+    spin: dict[str, Annotated[float, Field(ge=0.0)]] = {}
+    """Elements whose atoms are held at magnetic moments, with the distance of the virtual atom at a moment's tip per
+    moment, Å/μB (virtual_scale); others have none, as with 0."""
+    spin_reach: float = Field(default=1.5, gt=0.0)
+    """Largest distance of a virtual atom from its atom, Å."""
     vacuum: bool = False
     """Whether a network's output at features of 0 is subtracted, so that only what surroundings add is learned."""
     short_range: ShortRange | None = None
@@ -98,8 +106,13 @@ class DeepPotential(AtomicPotential):
 
     def __init__(self, config: DeepPotentialConfig, elements: Iterable[int]):
         elements = sorted({int(z) for z in elements})
-        descriptor = embedded_descriptor(config.descriptor, elements)
-        super().__init__(config, elements, descriptor.cutoff)
+        options, kinds, reach = config.descriptor, elements, 0.0
+        if config.spin:
+            options, reach = with_virtual(options, elements, config.spin), config.spin_reach
+            kinds = [*elements, *(z + VIRTUAL for z in elements)]
+        descriptor = embedded_descriptor(options, kinds)
+        super().__init__(config, elements, descriptor.cutoff + reach)
+        self.virtual = VirtualAtoms(elements, config.spin, reach) if config.spin else None
         self.descriptor, self.vacuum = descriptor, config.vacuum
         more = config.frame_parameters + config.atom_parameters
         widths = (descriptor.size + more, *config.hidden)
@@ -128,6 +141,15 @@ class DeepPotential(AtomicPotential):
         self.register_buffer("parameters_factor", torch.ones(more))
         self.register_buffer("given", torch.zeros(1, more))
         self.of_atoms: Tensor | None = None
+
+    @property
+    def feels(self) -> frozenset[str]:  # type: ignore[override]
+        return frozenset() if self.virtual is None else frozenset({"moments"})
+
+    def check(self, graph: Graph) -> None:
+        super().check(graph)
+        if self.virtual is not None:
+            self.virtual.check(graph)
 
     def prepare(self, graph: Graph) -> Graph:
         triplets = self.descriptor.triplets(graph)
@@ -174,7 +196,11 @@ class DeepPotential(AtomicPotential):
 
     def atomic_energies(self, graph: Graph) -> Tensor:
         element = self.element[graph.system.numbers]
-        energies = self.outputs(self.descriptor(graph), element)[:, 0]
+        if self.virtual is None:
+            features = self.descriptor(graph)
+        else:
+            features = self.descriptor(self.virtual.doubled(graph))[: element.shape[0]]
+        energies = self.outputs(features, element)[:, 0]
         if self.short_range is not None:
             energies = self.mixed(graph, energies + self.shift.index_select(0, element), self.short_range)
         return energies * self.speaks.index_select(0, element)
@@ -205,8 +231,10 @@ class DeepPotential(AtomicPotential):
         return weight * table + (1.0 - weight) * energies
 
     def freeze(self) -> None:
-        if self.head is not None:
-            raise CapabilityError("DeepPotential has fast kernels for energies alone: compile the model instead.")
+        if self.head is not None or self.virtual is not None:
+            raise CapabilityError(
+                "DeepPotential has fast kernels for energies without spin alone: compile the model instead."
+            )
         members = self.descriptor.members if isinstance(self.descriptor, Hybrid) else (self.descriptor,)
         tabulated = [part for part in members if isinstance(part, SeE2A)]
         if not tabulated:
@@ -216,13 +244,15 @@ class DeepPotential(AtomicPotential):
 
     def adapt(self, graphs: Sequence[Graph]) -> None:
         """Sets the descriptor's slots, mean and deviation from the training graphs."""
-        self.descriptor.adapt(graphs)
+        self.descriptor.adapt(graphs if self.virtual is None else [self.virtual.doubled(graph) for graph in graphs])
 
 
 def _head(config: DeepPotentialConfig, kinds: int, vectors: int) -> FittingHead | None:
     """The head of all that is no energy."""
     if isinstance(config.fitting, EnergyFitting):
         return None
+    if config.spin:
+        raise ConfigError(f"spin is for energies, and fitting is {config.fitting.kind}: leave it out.")
     if config.short_range is not None:
         raise ConfigError(f"short_range mixes energies, and fitting is {config.fitting.kind}: leave it out.")
     if not vectors and not isinstance(config.fitting, PropertyFitting):

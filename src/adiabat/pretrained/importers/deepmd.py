@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from adiabat.architectures.local.deep_potential import DeepPotential, DeepPotentialConfig
+from adiabat.descriptors.embedded import name_of
 from adiabat.descriptors.hybrid import Hybrid
 from adiabat.descriptors.se_atten import SeAtten
 from adiabat.descriptors.se_e3_tebd import SeE3Tebd
@@ -38,6 +39,8 @@ _FITTINGS = {
     "property": "property",
 }
 
+REACH = 2.0  # Å; moments of 6 μB at the usual 0.314 Å/μB
+
 
 def from_kit(kit: Kit) -> Imported:
     """The kit's model with its energies of elements."""
@@ -63,6 +66,10 @@ def read_deep_potential(options: Mapping[str, Any], weights: Mapping[str, Tensor
     """
     if options["type"] == "zbl":
         return _read_mixed(options, weights)
+    if options["type"] == "spin_ener":
+        start = "backbone_model."
+        own = {name.removeprefix(start): value for name, value in weights.items() if name.startswith(start)}
+        return _read_standard(options["backbone_model"], own, "atomic_model.", spin=options["spin"])
     return _read_standard(options, weights, "atomic_model.")
 
 
@@ -71,9 +78,13 @@ def _read_standard(
     weights: Mapping[str, Tensor],
     start: str,
     short_range: Mapping[str, Any] | None = None,
+    spin: Mapping[str, Any] | None = None,
 ) -> Referenced:
     order: list[str] = list(options["type_map"])
     fitting = options["fitting"]
+    if spin is not None:
+        options = _without_virtual(options, spin["use_spin"])
+        fitting = options["fitting"]
     _known(options, "type", "standard")
     _known(fitting, "dim_case_embd", 0)
     silent: set[str] = {order[k] for k in (*options["atom_exclude_types"], *fitting["exclude_types"])}
@@ -93,12 +104,16 @@ def _read_standard(
             "vacuum": vacuum,
             "networks": "shared" if fitting["mixed_types"] else "element",
             "short_range": short_range,
+            "spin": {} if spin is None else dict(zip(order, spin["virtual_scale"], strict=False)),
+            "spin_reach": REACH,
         }
     )
-    model = DeepPotential(config, [number(name) for name in order]).double()
+    real = order if spin is None else order[: len(order) // 2]
+    model = DeepPotential(config, [number(name) for name in real]).double()
     reader = Reader(weights, [order.index(symbol(z)) for z in model.elements])
     with torch.no_grad():
-        reader.descriptor(model.descriptor, options["descriptor"], f"{start}descriptor.")
+        kinds = Reader(weights, [order.index(name_of(z)) for z in model.descriptor.elements])
+        kinds.descriptor(model.descriptor, options["descriptor"], f"{start}descriptor.")
         own = f"{start}fitting_net."
         reader.networks(model.networks, f"{own}filter_layers.networks.", [0] if model.shared else reader.order)
         for kind in ("fparam", "aparam"):
@@ -112,7 +127,7 @@ def _read_standard(
             reader.head(model.head, fitting, start)
             return Referenced(model)
     energies = (reader(f"{own}bias_atom_e") + reader(f"{start}out_bias")[0])[:, 0].tolist()
-    named = zip(order, energies, strict=True)
+    named = zip(real, energies, strict=False)  # virtual atoms have none
     return Referenced(model, {number(name): energy for name, energy in named if name not in silent})
 
 
@@ -137,6 +152,24 @@ def _read_mixed(options: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Re
     with torch.no_grad():
         model.shift.copy_(found.reference[numbers] - own)
     return Referenced(model, dict(zip(found.elements, both.tolist(), strict=True)))
+
+
+def _without_virtual(options: Mapping[str, Any], magnetic: Sequence[bool]) -> dict[str, Any]:
+    """A description without what keeps virtual atoms that have no moment, or any energy, out: the page knows that."""
+    real = len(magnetic)
+    unseen = {real + k for k, has in enumerate(magnetic) if not has}
+
+    def others(pairs: Any) -> list[Any]:
+        return [pair for pair in pairs if not unseen & set(pair)] if isinstance(pairs, list) else []
+
+    descriptor, fitting = options["descriptor"], options["fitting"]
+    return {
+        **options,
+        "atom_exclude_types": [k for k in options["atom_exclude_types"] if k < real],
+        "pair_exclude_types": others(options["pair_exclude_types"]),
+        "descriptor": descriptor | {"exclude_types": others(descriptor["exclude_types"])},
+        "fitting": fitting | {"exclude_types": [k for k in fitting["exclude_types"] if k < real]},
+    }
 
 
 def _fitting(options: Mapping[str, Any], silent: bool) -> dict[str, Any]:
@@ -170,7 +203,6 @@ def _descriptor(
     if options["type"] not in _KINDS:
         hint = did_you_mean(options["type"], _KINDS)
         raise CheckpointError(f"the model has a descriptor '{options['type']}', which has no page.{hint}")
-    _known(options, "env_protection", 0.0)
     kind = _KINDS[options["type"]]
     found = {
         "kind": kind,
@@ -180,6 +212,7 @@ def _descriptor(
         "activation": options["activation_function"],
         "steps": options["resnet_dt"],
         "centered": not options["set_davg_zero"],
+        "protection": options["env_protection"],
     }
     if kind in ("se_atten", "se_e3_tebd"):
         found |= _typed(options, excluded)
@@ -233,6 +266,8 @@ def _inputs(potential: Potential, atoms: ase.Atoms, given: Mapping[str, np.ndarr
         model.descriptor.of_empty.copy_(
             model.descriptor.embedding.types.detach()[model.elements.index(int(atoms.numbers[0]))]
         )
+    if "spin" in given:
+        atoms.arrays["held_moments"] = given["spin"]
     if "fparam" in given or "aparam" in given:
         frame, atom = (torch.as_tensor(given.get(name, np.zeros(0))) for name in ("fparam", "aparam"))
         model.set_parameters(frame, atom)
