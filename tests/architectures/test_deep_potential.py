@@ -7,6 +7,7 @@ import torch
 from adiabat.architectures import build, method
 from adiabat.architectures.local.deep_potential import DeepPotential, DeepPotentialConfig
 from adiabat.data import Frame, MemoryDataset
+from adiabat.engines.ase import AdiabatCalculator
 from adiabat.errors import CapabilityError, ConfigError
 from adiabat.evaluate import evaluate
 from adiabat.fit.gradient import GradientConfig, GradientFitter
@@ -285,6 +286,12 @@ def test_moments_in_batches_and_of_ase():
     atoms = ase.Atoms("OHH", WATER.positions.numpy())
     atoms.arrays["held_moments"] = HELD.numpy()
     assert _energy(model, System.from_ase(atoms)) == pytest.approx(float(found[0]), abs=1e-13)
+    atoms.calc = AdiabatCalculator(model)
+    assert atoms.get_potential_energy() == pytest.approx(float(found[0]), abs=1e-13)
+    atoms.arrays["held_moments"] = -HELD.numpy()
+    assert atoms.get_potential_energy() == pytest.approx(float(found[1]), abs=1e-13)
+    del atoms.arrays["held_moments"]
+    assert atoms.get_potential_energy() == pytest.approx(_energy(model, WATER), abs=1e-13)
 
 
 def test_moments_that_are_refused():

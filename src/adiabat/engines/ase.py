@@ -140,6 +140,9 @@ class AdiabatCalculator(Calculator):
         changes = [name for name, a, b in both if (a != b).any()]
         if any(old.info.get(key) != atoms.info.get(key) for key in INFO_KEYS):
             changes.append("info")
+        held, given = (one.arrays.get("held_moments") for one in (old, atoms))
+        if held is not given and not np.array_equal(held, given):  # type: ignore[arg-type]
+            changes.append("held_moments")
         return changes
 
     def calculate(
