@@ -9,6 +9,7 @@ import torch
 from small_models import ELEMENTS, several_graphs
 
 from adiabat.architectures.local.gm_nn import GMNN, GMNNConfig
+from adiabat.architectures.local.local import Local, LocalConfig
 from adiabat.descriptors.gaussian_moments import GaussianMomentsConfig
 from adiabat.errors import ConfigError
 from adiabat.evaluate import evaluate
@@ -122,6 +123,16 @@ def test_fits_and_loads(tmp_path, model):
     again = load(tmp_path / "run" / "model.adiabat").predict(frame.to_ase())
     assert result.metrics["forces_mae"] < 1.0
     assert abs(again["energy"] - float(frame.labels["energy"])) < 1.0
+
+
+@pytest.mark.parametrize("kind", ["gaussian_moments", "mtp", "soap_turbo"])
+def test_single_precision_adapts_to_data(kind):
+    graphs = several_graphs()
+    torch.set_default_dtype(torch.float32)
+    options = {"descriptor": {"kind": kind, "cutoff": 3.0}, "regressor": {"kind": "network", "hidden": [4]}}
+    model = Local(LocalConfig.parse(options), ELEMENTS)
+    model.adapt(graphs)
+    assert torch.isfinite(model(model.prepare(graphs[0].to(dtype=torch.float32))).energy).all()
 
 
 def test_refuses_an_empty_range():

@@ -81,7 +81,7 @@ METHODS = {
             "GMNN",
             "One network with NTK parametrization on Gaussian moments (GM-NN)",
             "10.1021/acs.jctc.1c00527",
-            {"optimizer": {"rate": 0.01}, "schedule": {"kind": "cosine"}, "epochs": 400},
+            {"optimizer": {"rate": 0.03}, "schedule": {"kind": "cosine"}, "epochs": 400},
         ),
         Method(
             "local",

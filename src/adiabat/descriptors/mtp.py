@@ -140,7 +140,7 @@ class MTP(Descriptor):
 
         Afterwards Σ_j f_0 is of order one in the training data, so that products of four of them are, too.
         """
-        graphs = [g for g in graphs if g.pairs.shape[1]]
+        graphs = [g.to(dtype=self.coefficients.dtype) for g in graphs if g.pairs.shape[1]]
         if not graphs:
             return
         with torch.no_grad():
