@@ -16,7 +16,7 @@ from adiabat.engines.ase import AdiabatCalculator, thermalize
 from adiabat.errors import CapabilityError, DataError, DynamicsError, GeometryError
 from adiabat.geometry import System
 from adiabat.potential import Potential
-from adiabat.transfer.dimers import pairs
+from adiabat.transfer.dimers import ACCESSIBLE, pairs
 from adiabat.transfer.options import GenerateConfig
 from adiabat.workflows.dynamics import DynamicsConfig, integrator
 
@@ -74,9 +74,14 @@ def generate(base: Potential, seeds: Sequence[ase.Atoms], config: GenerateConfig
     frames = label(base, made)
     kept: list[Frame] = []
     left_out: Counter[str] = Counter()
+    # two atoms count by energy, for their walls are steep where ordinary dynamics still comes; the last are apart
+    apart = {frame.info["seed"]: frame.labels["energy"] for frame in frames if frame.info["config_type"] == DIMER}
     for frame in frames:
-        largest = float(frame.labels["forces"].norm(dim=1).max())
-        if np.isfinite(largest) and largest <= config.max_force:
+        if frame.info["config_type"] == DIMER:
+            believed = float(frame.labels["energy"] - apart[frame.info["seed"]]) <= 2.0 * ACCESSIBLE
+        else:
+            believed = float(frame.labels["forces"].norm(dim=1).max()) <= config.max_force
+        if believed:
             kept.append(frame)
         else:
             left_out[str(frame.info["config_type"])] += 1

@@ -45,7 +45,7 @@ class GenerateConfig(Settings):
     """Distances at which two atoms alone are labeled, for every pair of the structures' elements, evenly from half
     the sum of the covalent radii to the cutoff, 6 Å at most: keeps walls in replay and gives walls to students."""
     max_force: float = Field(default=30.0, gt=0.0)
-    """Structures with a larger force are left out, eV/Å: no model is to be believed there."""
+    """Other structures with a larger force are left out, eV/Å: no model is to be believed there."""
 
     @model_validator(mode="after")
     def _effective(self) -> Self:
