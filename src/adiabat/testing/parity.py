@@ -166,6 +166,8 @@ class _Comparison:
 
     def run(self, outputs: Mapping[str, np.ndarray]) -> None:
         """Compares all outputs with the predictions for their structures."""
+        if self.imported.together is not None:
+            return self._compare_together(outputs)
         cases: dict[tuple[str, str], dict[str, np.ndarray]] = defaultdict(dict)
         for key, values in outputs.items():
             case, *variant, quantity = key.split("/")
@@ -236,6 +238,15 @@ class _Comparison:
         for name in given.keys() - found.keys():
             self.skipped[f"*/{name}"] = "not a quantity that the importer gives"
         self._note(label, case, variant, found, {name: given[name] for name in given if name in found})
+
+    def _compare_together(self, outputs: Mapping[str, np.ndarray]) -> None:
+        """Numbers of pairs of structures, such as kernels."""
+        assert self.imported.together is not None
+        found = self.imported.together(self.structures)
+        for name in outputs.keys() - found.keys():
+            self.skipped[name] = "not a quantity that the importer gives"
+        for name in sorted(outputs.keys() & found.keys()):
+            self._note(name, "all", "", found, {name: outputs[name]})
 
     def _note(
         self, label: str, case: str, variant: str, found: Mapping[str, np.ndarray], wanted: Mapping[str, np.ndarray]

@@ -38,6 +38,7 @@ _MODULES = {
     "dscribe-acsf": "dscribe_acsf",
     "mattersim": "mattersim",
     "spookynet": "spookynet",
+    "qml-fchl18": "qmllib_fchl18",
     "qml-fchl19": "qmllib",
     "mtp": "mtp",
     **dict.fromkeys(("eann", "reann", "equireann"), "reann"),
