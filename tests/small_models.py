@@ -70,11 +70,12 @@ SMALL_LODE = {
     "descriptor": {"kind": "lode", "cutoff": 3.0, "n_max": 2, "l_max": 1},
     "regressor": {"kind": "quadratic"},
 }
-SMALL_BESSEL = {"descriptor": {"kind": "spherical_bessel", "cutoff": 3.0, "n_max": 2}}
 SMALL_PSF = {
     "descriptor": {"kind": "psf", "cutoff": 3.0, "shells": 3, "weights": ["one"]},
     "regressor": {"kind": "linear"},
 }
+SMALL_BESSEL = {"descriptor": {"kind": "spherical_bessel", "cutoff": 3.0, "n_max": 2}}
+SMALL_NICE = {"descriptor": {"kind": "nice", "cutoff": 3.0, "n_max": 2, "l_max": 1, "components": 3}}
 SMALL_ACE = {
     "descriptor": {
         "cutoff": 3.0,
@@ -122,12 +123,14 @@ def loosened(model, size=0.2):
 
 MODELS = {
     "bpnn": lambda: BPNN(BPNNConfig(cutoff=3.0, hidden=(4,), activations=("tanh",), recipe=Recipe()), ELEMENTS),
-    "hdnnp_4g": lambda: loosened(HDNNP4G(HDNNP4GConfig(**SMALL_HDNNP4G), ELEMENTS)),
     "wacsf_nn": lambda: WACSFNN(WACSFNNConfig(cutoff=3.0, hidden=(4,), activations=("tanh",)), ELEMENTS),
     "psf": lambda: loosened(Local(LocalConfig.parse(SMALL_PSF), ELEMENTS)),
+    "hdnnp_4g": lambda: loosened(HDNNP4G(HDNNP4GConfig(**SMALL_HDNNP4G), ELEMENTS)),
     "local": lambda: loosened(Local(LocalConfig.parse(SMALL_LOCAL), ELEMENTS)),
+    "selected": lambda: loosened(Local(LocalConfig.parse(SMALL_LOCAL | {"select": {"count": 4}}), ELEMENTS)),
     "lode": lambda: loosened(Local(LocalConfig.parse(SMALL_LODE), ELEMENTS)),
     "spherical_bessel": lambda: loosened(Local(LocalConfig.parse(SMALL_BESSEL), ELEMENTS)),
+    "nice": lambda: loosened(Local(LocalConfig.parse(SMALL_NICE), ELEMENTS)),
     "ace": lambda: loosened(ACE(ACEConfig.parse(SMALL_ACE), ELEMENTS), 0.05),
     "snap": lambda: loosened(SNAP(SNAPConfig.parse(SMALL_SNAP), ELEMENTS), 0.02),
     "gap": lambda: small_gap(),

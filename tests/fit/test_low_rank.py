@@ -36,6 +36,8 @@ _UNADAPTABLE = (
     "lode",
     "spherical_bessel",
     "psf",
+    "selected",
+    "nice",
     "snap",
     "mtp",
     "ace",

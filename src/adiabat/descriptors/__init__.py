@@ -83,6 +83,13 @@ DESCRIPTORS = {
             "10.1063/1.5128375",
         ),
         Page(
+            "nice",
+            "nice",
+            "NICEConfig",
+            "Invariants of many neighbors by iterative, contracted products (NICE)",
+            "10.1063/5.0021116",
+        ),
+        Page(
             "spherical_bessel",
             "spherical_bessel",
             "SphericalBesselConfig",

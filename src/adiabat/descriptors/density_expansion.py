@@ -145,16 +145,27 @@ class DensityExpansion(nn.Module):
             found = self._summed(vectors, distances, weights, channel, graph)
         return self.completed(found, kinds)
 
-    def _summed(self, vectors: Tensor, distances: Tensor, weights: Tensor, channel: Tensor, graph: Graph) -> Tensor:
-        """The sum over neighbors."""
+    def of_pairs(self, vectors: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
+        """What each neighbor adds `[pairs, n_max, (l_max + 1)²]`, and the channel it adds to `[pairs]`."""
+        near, distances = self.element[graph.system.numbers].index_select(0, graph.neighbors), vectors.norm(dim=1)
+        weights = self.weights(distances) * self.share.to(vectors.dtype).index_select(0, near)
+        channel = self.channel.index_select(0, near)
+        return self._terms(vectors, distances, weights, channel), channel
+
+    def _terms(self, vectors: Tensor, distances: Tensor, weights: Tensor, channel: Tensor) -> Tensor:
         which = channel if self.tables > 1 else None
         radial = self.table(distances, which).unflatten(1, (self.n_max, self.l_max + 1)) * weights[:, None, None]
         radial = radial.index_select(2, self.degree)
         directions = vectors.roll(-1, dims=1)  # that block's polar axis is y
         angular = self.harmonics(directions.to(self.harmonics.scale.dtype)).to(vectors.dtype)
+        return radial * angular[:, None, :]
+
+    def _summed(self, vectors: Tensor, distances: Tensor, weights: Tensor, channel: Tensor, graph: Graph) -> Tensor:
+        """The sum over neighbors."""
+        terms = self._terms(vectors, distances, weights, channel)
         atoms, channels = graph.system.numbers.shape[0], self.center.shape[0]
-        found = vectors.new_zeros((atoms * channels, self.n_max, angular.shape[1]))
-        found = found.index_add(0, graph.centers * channels + channel, radial * angular[:, None, :])
+        found = vectors.new_zeros((atoms * channels, self.n_max, terms.shape[2]))
+        found = found.index_add(0, graph.centers * channels + channel, terms)
         return found.unflatten(0, (atoms, channels))
 
     def completed(self, found: Tensor, kinds: Tensor) -> Tensor:
