@@ -1,14 +1,14 @@
 """A published model tuned on 100 frames beside itself untouched and a model of the same size from scratch.
 
-    python benchmarks/finetuning.py DATA --test TEST [--base sevennet-0] [--replay] [--out results]
+    python benchmarks/finetuning.py DATA --test TEST [--base sevennet-0] [--cover] [--replay] [--out results]
 
-DATA is an extended XYZ file. 50 frames of it, drawn at random, are for testing unless TEST is given. Of all others
-100 are chosen, without their labels: one after the other the frame whose atoms are farthest, all together, from the
-atoms of the frames before, measured by the last features of the base model (--random: drawn at random). 90 of them
-are for training and 10 for validation. Both models take the same number of steps of the same size on the same
-frames, which is the same time; --replay adds frames labeled by the base model, and pairs of atoms, for the tuned
-model. Writes errors of the test frames, the validation errors after each epoch, CPU seconds, and the forgetting
-report, each model's into a file of its own: --models tuned (scratch, base) makes only these.
+DATA is an extended XYZ file. 50 frames of it, drawn at random, are for testing unless TEST is given; 100 others,
+drawn at random, are 90 for training and 10 for validation. --cover chooses these without their labels: one after
+the other the frame whose atoms are farthest, all together, from the atoms of the frames before, measured by the
+last features of the base model. Both models take the same number of steps of the same size on the same frames,
+which is the same time; --replay adds frames labeled by the base model, and pairs of atoms, for the tuned model.
+Writes errors of the test frames, the validation errors after each epoch, CPU seconds, and the forgetting report,
+each model's into a file of its own: --models tuned (scratch, base) makes only these.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def parts(options: argparse.Namespace, folder: Path) -> dict[str, str]:
     frames = read(options.data)
     order = np.random.default_rng(0).permutation(len(frames)).tolist()
     tested, rest = ([], order) if options.test else (order[120:170], order[:120] + order[170:])
-    chosen = rest[:100] if options.random else [rest[k] for k in covering(options.base, Subset(frames, rest), 100)]
+    chosen = [rest[k] for k in covering(options.base, Subset(frames, rest), 100)] if options.cover else rest[:100]
     chosen = [chosen[k] for k in np.random.default_rng(1).permutation(len(chosen))]
     write(files["train"], [frames[k] for k in chosen[:90]])
     write(files["valid"], [frames[k] for k in chosen[90:]])
@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--base", default="sevennet-0")
     parser.add_argument("--out", default="comparison")
     parser.add_argument("--models", nargs="+", default=["base", "tuned", "scratch"])
-    parser.add_argument("--random", action="store_true", help="draw the 100 frames at random")
+    parser.add_argument("--cover", action="store_true", help="choose the 100 frames by the base model's features")
     parser.add_argument("--replay", action="store_true", help="replay generated structures and pairs of atoms")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch-size", type=int, default=1)
