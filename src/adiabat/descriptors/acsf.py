@@ -72,6 +72,7 @@ class ACSF(Descriptor):
         functions: in the order of the features of their central element.
         elements: atomic numbers.
         cutoff_kind, inner: cutoff function, see InnerCutoff.
+        width: features of a row at least, zeros behind the functions.
     """
 
     element: Tensor
@@ -83,8 +84,10 @@ class ACSF(Descriptor):
         elements: Iterable[int],
         cutoff_kind: CutoffKind = "cosine",
         inner: float = 0.0,
+        width: int = 0,
     ):
         super().__init__(elements, max((f.cutoff for f in functions), default=0.0))
+        self.width = width
         self.cutoff_kind: CutoffKind = cutoff_kind
         self.inner = inner
         _check(functions, self.elements)
@@ -103,6 +106,25 @@ class ACSF(Descriptor):
         self.sizes = tuple(len(row) for row in columns)
         padded = [row + [zero] * (self.size - len(row)) for row in columns]
         self.register_buffer("choice", torch.tensor(padded), persistent=False)
+
+    @property
+    def size(self) -> int:
+        return max(self.width, *self.sizes)
+
+    def restricted(self, columns: Tensor) -> ACSF:
+        own = self.by_center()
+        kept = [own[place][k] for place, row in enumerate(columns.tolist()) for k in row if k >= 0]
+        return ACSF(kept, self.elements, self.cutoff_kind, self.inner, columns.shape[1])
+
+    def groups(self) -> Tensor:
+        """A group is one function of distances and angles, whatever the elements of center and neighbors."""
+        numbers: dict[Any, int] = {}
+        rows = [[numbers.setdefault(_key(f, self._window(f)), len(numbers)) for f in own] for own in self.by_center()]
+        return torch.tensor([row + [-1] * (self.size - len(row)) for row in rows])
+
+    def by_center(self) -> list[list[SymmetryFunction]]:
+        """The functions of each element in the order of its features."""
+        return [[f for f in self.functions if number(f.center) == z] for z in self.elements]
 
     def _families(self) -> tuple[list[PairFamily | TripletFamily], list[list[int]]]:
         """Distinct functions, those of pairs first, and which columns of all their sums are an element's features."""
@@ -172,7 +194,9 @@ class ACSF(Descriptor):
         kinds = self.element[graph.system.numbers]
         atoms, near = graph.system.atoms, [kinds[graph.neighbors]]
         sums = [f.total(f(r), graph.centers, near, atoms) for f in self.pairs]  # type: ignore[operator]
-        runs = [(0, atoms)] if graph.triplets is not None else list(pairwise(self._bounds(graph, r)))
+        runs = [(0, atoms)]
+        if self.triples and graph.triplets is None:
+            runs = list(pairwise(self._bounds(graph, r)))
         if not self.triples:
             pass
         elif len(runs) == 1:
@@ -184,7 +208,7 @@ class ACSF(Descriptor):
         return torch.cat([*sums, r.new_zeros((atoms, 1))], dim=1).gather(1, self.choice[kinds])
 
     def prepare(self, graph: Graph) -> Graph:
-        return graph.replace(triplets=self.triplets(graph))
+        return graph.replace(triplets=self.triplets(graph)) if self.triples else graph
 
     def triplets(self, graph: Graph) -> Tensor:
         """The contributing triplets `[2, triplets]`, pairs with the same center, of all atoms."""

@@ -82,6 +82,22 @@ class Descriptor(nn.Module):
         """Makes it take its kernel, for good; it then reads `graph.layout`, a PairIndex. See `Potential.freeze`."""
         raise CapabilityError(f"{type(self).__name__} has no fast kernels.")
 
+    def restricted(self, columns: Tensor) -> Descriptor | None:
+        """A descriptor of only these features, if it costs less than all of them; else None.
+
+        Args:
+            columns: `[elements, n]` places among each element's features; −1 for a feature that is zero.
+        """
+        return None
+
+    def groups(self) -> Tensor:
+        """Numbers of the groups that features belong to, see `group_lasso` `[elements, size]`; −1 for padding.
+
+        Here each is a feature's place, the same for all elements.
+        """
+        places = torch.arange(self.size).expand(len(self.elements), -1)
+        return torch.where(places < torch.tensor(self.sizes)[:, None], places, -1)
+
     def from_vectors(self, vectors: Tensor, graph: Graph) -> Tensor:
         """Features `[atoms, size]` of a graph with these pair vectors `[pairs, 3]`, Å, differentiable in them."""
         raise NotImplementedError

@@ -31,6 +31,8 @@ from adiabat.described import predict_from
 from adiabat.descriptors.acsf import ACSF
 from adiabat.descriptors.features import Features, describe
 from adiabat.descriptors.scaling import FeatureScaling, Rule
+from adiabat.descriptors.selected import Selected
+from adiabat.descriptors.selection import SelectConfig
 from adiabat.descriptors.symmetry_functions import WEIGHTED, Recipe, SymmetryFunction
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
@@ -56,6 +58,9 @@ class BPNNConfig(ArchitectureConfig):
     """Symmetry functions for every combination of elements."""
     functions: tuple[SymmetryFunction, ...] = ()
     """Symmetry functions one by one; if given, `recipe` and `cutoff` are not used."""
+    select: SelectConfig | None = None
+    """Functions of each element that are used, chosen from the training data: `method` (cur, farthest, pearson,
+    random), `count` and their options; null for all of them."""
     hidden: tuple[int, ...] = (25, 25)
     """Nodes of each hidden layer."""
     activations: tuple[str, ...] = ("tanh", "tanh")
@@ -91,7 +96,8 @@ class BPNN(AtomicPotential):
                 f"activations {config.activations} do not fit {len(config.hidden)} hidden layers:"
                 f" give one of {', '.join(ACTIVATIONS)} for each."
             )
-        self.descriptor = ACSF(functions, self.elements, config.cutoff_function, config.inner)
+        whole = ACSF(functions, self.elements, config.cutoff_function, config.inner)
+        self.descriptor = whole if config.select is None else Selected(whole, config.select)
         kinds, size = len(self.elements), self.descriptor.size
         if config.components is not None and config.components > size:
             raise ConfigError(
@@ -102,10 +108,15 @@ class BPNN(AtomicPotential):
         self.networks = ElementNetworks(widths, config.hidden, config.activations)
         self.kernel: SymmetryFunctions | None = None
 
+    @property
+    def functions(self) -> ACSF:
+        """The symmetry functions that are computed."""
+        used = self.descriptor.evaluated if isinstance(self.descriptor, Selected) else self.descriptor
+        assert isinstance(used, ACSF)
+        return used
+
     def prepare(self, graph: Graph) -> Graph:
-        if self.is_frozen:
-            return super().prepare(graph)
-        return graph.replace(triplets=self.descriptor.triplets(graph))
+        return super().prepare(graph) if self.is_frozen else self.descriptor.prepare(graph)
 
     def atomic_energies(self, graph: Graph) -> Tensor:
         element = self.descriptor.element[graph.system.numbers]
@@ -115,12 +126,14 @@ class BPNN(AtomicPotential):
         return self.networks.everywhere(scaled, element)
 
     def freeze(self) -> None:
-        self.kernel = self.descriptor.kernel().scaled(self.scaling.shift, self.scaling.factor)
+        self.kernel = self.functions.kernel().scaled(self.scaling.shift, self.scaling.factor)
         self.networks.freeze(self.scaling.mixing)
 
     def adapt(self, graphs: Sequence[Graph]) -> None:
         """Sets the scaling from the features of the training graphs, element by element."""
-        rows = torch.cat([self.descriptor.values(g.to(dtype=torch.float64)) for g in graphs])
+        graphs = [graph.to(dtype=torch.float64) for graph in graphs]
+        self.descriptor.adapt(graphs)
+        rows = torch.cat([self.functions.values(graph) for graph in graphs])
         numbers = torch.cat([g.system.numbers for g in graphs])
         self.scaling.adapt(rows, self.descriptor.element[numbers])
 

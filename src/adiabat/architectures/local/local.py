@@ -17,6 +17,8 @@ from typing import Literal
 from adiabat.described import AnyRegressor, DescribedPotential, LinearConfig
 from adiabat.descriptors import AnyDescriptor
 from adiabat.descriptors.acsf import ACSFConfig
+from adiabat.descriptors.selected import selected
+from adiabat.descriptors.selection import SelectConfig
 from adiabat.potential import ArchitectureConfig
 
 
@@ -27,6 +29,9 @@ class LocalConfig(ArchitectureConfig):
     """Name of the architecture."""
     descriptor: AnyDescriptor = ACSFConfig()
     """What describes an atom's surroundings: `kind` and its options."""
+    select: SelectConfig | None = None
+    """Features of each element that are used, chosen from the training data: `method` (cur, farthest, pearson, random),
+    `count` and their options; null for all of the descriptor's."""
     regressor: AnyRegressor = LinearConfig()
     """What makes an energy of that: `kind` (linear, quadratic, gaussian_process, network) and its options."""
 
@@ -45,5 +50,5 @@ class Local(DescribedPotential):
 
     def __init__(self, config: LocalConfig, elements: Iterable[int]):
         elements = sorted({int(z) for z in elements})
-        descriptor = config.descriptor.build(elements)
+        descriptor = selected(config.descriptor.build(elements), config.select)
         super().__init__(config, elements, descriptor, config.regressor.build(descriptor), config.regressor.scaling)
