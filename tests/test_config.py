@@ -4,7 +4,9 @@ import pytest
 import yaml
 
 from adiabat.architectures import METHODS
+from adiabat.architectures.local.local import LocalConfig
 from adiabat.config import RunConfig, load_config, schema, template, to_yaml
+from adiabat.descriptors import DESCRIPTORS
 from adiabat.errors import ConfigError
 from adiabat.fit.gradient import GradientConfig
 from adiabat.fit.kernel import KernelConfig
@@ -94,6 +96,20 @@ def test_templates_hold_every_option_and_load(tmp_path, name):
     assert run == RunConfig.parse({"data": {"file": "data.xyz"}, "model": {"method": name}, "output": f"run-{name}"})
     for option in type(run.model).model_fields:
         assert f"  {option}:" in text
+
+
+@pytest.mark.parametrize("kind", list(DESCRIPTORS))
+def test_template_of_a_chosen_descriptor(tmp_path, kind):
+    choices = [f"model.descriptor.kind={kind}", "model.regressor.kind=network", "fit.epochs=7"]
+    text = template("local", overrides=choices)
+    (tmp_path / "config.yaml").write_text(text)
+    run = load_config(tmp_path / "config.yaml")
+    assert isinstance(run.model, LocalConfig)
+    assert isinstance(run.fit, GradientConfig)
+    assert (run.model.descriptor.kind, run.model.regressor.kind, run.fit.epochs) == (kind, "network", 7)
+    for option in type(run.model.descriptor).model_fields:
+        assert f"    {option}:" in text
+    assert all(other in text for other in DESCRIPTORS)
 
 
 @pytest.mark.parametrize("name", list(METHODS))

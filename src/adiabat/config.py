@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, Literal
 
 import yaml
@@ -17,7 +18,7 @@ from adiabat.fit.kernel import KernelConfig
 from adiabat.fit.linear import LinearConfig
 from adiabat.fit.projection import ProjectionConfig
 from adiabat.potential import ArchitectureConfig
-from adiabat.settings import Settings
+from adiabat.settings import Kinds, Settings
 
 FITTERS: dict[str, type[Settings]] = {
     "gradient": GradientConfig,
@@ -252,12 +253,16 @@ def schema(name: str | None = None) -> dict[str, Any]:
     return out | {"required": sorted(required)}
 
 
-def template(name: str, file: str = "data.extxyz") -> str:
-    """A commented YAML of a run with this method: every option with its default and help text."""
+def template(name: str, file: str = "data.extxyz", overrides: Sequence[str] = ()) -> str:
+    """A commented YAML of a run with this method: every option with its default and help text.
+
+    `overrides` such as `model.descriptor.kind=soap` are applied first: a section shows the options of its kind.
+    """
     page = method(name)
-    model = page.config_class()  # type: ignore[call-arg]
-    fit = FITTERS[page.potential_class.fitter_for(model)].model_validate(dict(page.fit))
-    run = RunConfig(data=DataConfig(file=file), model=model, fit=fit, output=f"run-{name}")  # type: ignore[call-arg]
+    data: dict[str, Any] = {"data": {"file": file}, "model": {"method": name}, "output": f"run-{name}"}
+    for text in overrides:
+        data = merged(data, override(text))
+    run = RunConfig.parse(data)
     return f"# {page.title} (doi:{page.paper})\n" + commented(run)
 
 
@@ -272,6 +277,8 @@ def _lines(settings: BaseModel, depth: int) -> list[str]:
         value = getattr(settings, name)
         if info.description:
             lines.append(f"{pad}# {' '.join(info.description.split())}")
+        for kinds in (extra for extra in info.metadata if isinstance(extra, Kinds)):
+            lines += (f"{pad}# {line}" for line in wrap(f"kind is one of {', '.join(kinds.names)}.", 100))
         if isinstance(value, BaseModel):
             lines.append(f"{pad}{name}:")
             lines += _lines(value, depth + 1) or [f"{pad}  {{}}"]

@@ -19,7 +19,7 @@ from adiabat.nn.activations import ACTIVATIONS
 from adiabat.nn.gaussian_process import GaussianProcessHead, KernelOptions, Selection
 from adiabat.nn.heads import Head, LinearHead, LinearInWeights, NetworkHead, PairEnds, QuadraticHead
 from adiabat.potential import AtomicPotential, Prediction, total_energy
-from adiabat.settings import Settings
+from adiabat.settings import Kinds, Settings
 
 
 class RegressorConfig(Settings):
@@ -139,7 +139,7 @@ def _choose(data: Any) -> Any:
     return REGRESSORS[kind].parse(data)
 
 
-AnyRegressor = Annotated[SerializeAsAny[RegressorConfig], BeforeValidator(_choose)]
+AnyRegressor = Annotated[SerializeAsAny[RegressorConfig], BeforeValidator(_choose), Kinds(tuple(REGRESSORS))]
 
 
 @dataclass(frozen=True)

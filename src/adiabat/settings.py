@@ -1,10 +1,18 @@
 """The base of every typed configuration: frozen, unknown keys refused with a suggestion."""
 
+from dataclasses import dataclass
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from adiabat.errors import ConfigError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """Metadata of a section's type: the names that its `kind` may be, for templates."""
+
+    names: tuple[str, ...]
 
 
 class Settings(BaseModel):

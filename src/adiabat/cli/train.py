@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from adiabat.errors import ConfigError
+
 Overrides = Annotated[list[str] | None, typer.Argument(help="Options over the file's: fit.epochs=100 seed=1 ...")]
 Keys = Annotated[str, typer.Option(help="Label keys of the file, such as energy=my_energy,forces=F.")]
 
@@ -82,6 +84,10 @@ def schema_command(
 
 def template_command(
     method: Annotated[str, typer.Argument(help="Name of a method, see `adiabat models`, or finetune.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Choices as key=value, such as model.descriptor.kind=soap, whose options are shown."),
+    ] = None,
     data: Annotated[str, typer.Option(help="Data file to write into it.")] = "data.extxyz",
 ) -> None:
     """Print a commented configuration with every option, its default and its unit."""
@@ -90,9 +96,11 @@ def template_command(
     if method == "finetune":
         from adiabat.transfer.options import template_finetune
 
+        if overrides:
+            raise ConfigError(f"'{overrides[0]}' has no effect on the template of finetune: write it into the file.")
         typer.echo(template_finetune(data), nl=False)
         return
-    typer.echo(template(method, data), nl=False)
+    typer.echo(template(method, data, overrides or ()), nl=False)
 
 
 def evaluate_command(
@@ -129,7 +137,6 @@ def predict_command(
 
     from adiabat.batched import PER_SYSTEM
     from adiabat.data import read
-    from adiabat.errors import ConfigError
     from adiabat.model import EXTRA, load
 
     if output.suffix not in (".extxyz", ".xyz"):

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, SerializeAsAny
 
 from adiabat.descriptors.base import DescriptorConfig
 from adiabat.errors import ConfigError, did_you_mean
+from adiabat.settings import Kinds
 
 
 @dataclass(frozen=True)
@@ -164,4 +165,4 @@ def _choose(data: Any) -> Any:
     return page(str(data["kind"])).config_class.parse(dict(data))
 
 
-AnyDescriptor = Annotated[SerializeAsAny[DescriptorConfig], BeforeValidator(_choose)]
+AnyDescriptor = Annotated[SerializeAsAny[DescriptorConfig], BeforeValidator(_choose), Kinds(tuple(DESCRIPTORS))]
