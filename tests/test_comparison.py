@@ -4,10 +4,12 @@ import json
 
 import pytest
 
+from adiabat.architectures.local.snap import SNAP, SNAPConfig
 from adiabat.comparison import Recipe, compare
 from adiabat.comparison.table import unbeaten
 from adiabat.data import read, write
 from adiabat.errors import ConfigError
+from adiabat.pretrained.importers.snap import write_snap
 from adiabat.quickstart import shipped
 
 POOR = {"kind": "acsf", "cutoff": 3.5, "recipe": {"shifted": 1, "centered": [], "angular": []}}
@@ -66,6 +68,20 @@ def test_held_out_frames_and_stress(recipe, tmp_path):
     assert [len(part) for part in parts] == [8, 1, 3, 4]
     picture = (tmp_path / "out" / "comparison.svg").read_text()
     assert picture.count("few") == 2
+
+
+def test_published_energies_may_count_from_elsewhere(recipe, tmp_path):
+    frames = read(str(shipped("silicon")))
+    write(str(tmp_path / "silicon.extxyz"), [frames[k] for k in range(20)])
+    model = SNAP(SNAPConfig.parse({"descriptor": {"twojmax": 2, "cutoff": 4.0}}), [14])
+    write_snap(model, tmp_path / "x.snapcoeff")
+    recipe["sets"] = {"Si": {"train": str(tmp_path / "silicon.extxyz"), "held_out": 0.25}}
+    recipe["models"] = {}
+    file = {"file": str(tmp_path / "x.snapcoeff")}
+    recipe["published"] = {"Si": {"given": file, "shifted": {**file, "shifted": True}}}
+    given, shifted = compare(recipe, [].append)
+    assert shifted.errors["energy_mae_per_atom"] < 0.2 < 4.0 < given.errors["energy_mae_per_atom"]
+    assert shifted.errors["forces_mae"] == given.errors["forces_mae"]
 
 
 def test_change_for_one_set_reruns_that_set(recipe, tmp_path):

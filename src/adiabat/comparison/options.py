@@ -40,6 +40,10 @@ class Published(Settings):
     """Where the file leaves it out, such as eV."""
     length_unit: str | None = None
     """Where the file leaves it out, such as Bohr."""
+    repulsion: tuple[float, float] | None = None
+    """Radii, Å, of a screened nuclear repulsion that was beneath the fit and is not in the file."""
+    shifted: bool = False
+    """Whether its energies count from other energies of the elements: those are found on the validation frames."""
 
     @model_validator(mode="before")
     @classmethod
