@@ -27,6 +27,9 @@ from torch import Tensor
 
 from adiabat.descriptors.base import Descriptor, DescriptorConfig, element_index
 from adiabat.geometry import Graph, triplets
+from adiabat.kernels.build import available
+from adiabat.kernels.fchl19 import NAME, FCHL19Terms, Grids
+from adiabat.kernels.pairs import PairIndex
 
 TINY = 1e-12  # under a square root, where three atoms are in line
 
@@ -70,6 +73,7 @@ class FCHL19(Descriptor):
     block: Tensor
     shells: Tensor
     angular_shells: Tensor
+    series: Tensor
 
     def __init__(self, config: FCHL19Config, elements: Iterable[int]):
         super().__init__(elements, max(config.cutoff, config.angular_cutoff))
@@ -86,8 +90,48 @@ class FCHL19(Descriptor):
         block = torch.zeros((kinds, kinds), dtype=torch.int64)
         block[rows, columns] = block[columns, rows] = torch.arange(len(rows))
         self.register_buffer("block", block, persistent=False)
+        odd = torch.arange(1, 2 * config.order, 2, dtype=torch.float64)
+        self.register_buffer("series", 2.0 * torch.exp(-0.5 * (config.smearing * odd).square()), persistent=False)
         self.width = 2 * config.order * config.angular
         self.sizes = (kinds * config.radial + len(rows) * self.width,) * kinds
+        self._kernel_of: FCHL19Terms | None = None
+        self._frozen = False
+
+    @property
+    def weight(self) -> float:
+        """Factor of all three-body terms."""
+        return self.config.angular_weight * math.sqrt(self.config.angular_width / math.pi)
+
+    def freeze(self) -> None:
+        self.kernel()
+        self._frozen = True
+
+    def kernel(self) -> FCHL19Terms:
+        """The same in C++."""
+        if self._kernel_of is None:
+            c = self.config
+            cutoffs, widths = (c.cutoff, c.angular_cutoff), (c.radial_width, c.angular_width)
+            grids = Grids(c.radial, c.angular, *cutoffs, *widths, c.radial_decay, c.angular_decay, self.weight)
+            self._kernel_of = FCHL19Terms(grids, self.series, len(self.elements))
+        return self._kernel_of
+
+    def values(self, graph: Graph) -> Tensor:
+        """What `forward` gives, without gradient history and in C++ where that can be."""
+        with torch.no_grad():
+            return self.kernel()(*self._given(graph)) if self._fast(graph) else self.forward(graph)
+
+    def jacobian(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        if not self._fast(graph):
+            return super().jacobian(graph)
+        with torch.no_grad():
+            given = self._given(graph)
+            return self.kernel()(*given), self.kernel().jacobian(*given)
+
+    def _fast(self, graph: Graph) -> bool:
+        return graph.pairs.device.type == "cpu" and available(NAME) is None
+
+    def _given(self, graph: Graph) -> tuple[Tensor, Tensor, PairIndex]:
+        return graph.vectors(), self.element[graph.system.numbers], PairIndex.of_graph(graph)
 
     def prepare(self, graph: Graph) -> Graph:
         return graph.replace(triplets=self.triplets(graph))
@@ -99,6 +143,8 @@ class FCHL19(Descriptor):
         return torch.stack([close[first], close[second]])
 
     def from_vectors(self, vectors: Tensor, graph: Graph) -> Tensor:
+        if self._frozen:
+            return self.kernel()(vectors, self.element[graph.system.numbers], PairIndex.of_graph(graph))
         kinds, atoms = len(self.elements), graph.system.atoms
         element, r = self.element[graph.system.numbers], vectors.norm(dim=1)
         place = graph.centers * kinds + element[graph.neighbors]
@@ -130,7 +176,7 @@ class FCHL19(Descriptor):
         strength = 1.0 + 3.0 * at_center * at_first * at_second
         strength = strength * (r_ij * r_ik * r_jk) ** (-config.angular_decay)
         strength = strength * _fade(r_ij, config.angular_cutoff) * _fade(r_ik, config.angular_cutoff)
-        strength = strength * (config.angular_weight * math.sqrt(config.angular_width / math.pi))
+        strength = strength * self.weight
         middle = 0.5 * (r_ij + r_ik)[:, None] - self.angular_shells.to(ij)
         shells = torch.exp(-config.angular_width * middle.square()) * strength[:, None]
         return (shells[:, :, None] * self._fourier(at_center)[:, None, :]).flatten(1)
@@ -142,8 +188,7 @@ class FCHL19(Descriptor):
         first, second = cosine, cosine  # cos nθ and cos (n − 2)θ
         upper, lower = torch.ones_like(cosine), -torch.ones_like(cosine)  # sin nθ / sin θ, of n and n − 2
         found = []
-        for k in range(self.config.order):
-            weight = 2.0 * math.exp(-0.5 * (self.config.smearing * (2 * k + 1)) ** 2)
+        for weight in self.series.to(cosine):
             found += [weight * first, weight * upper * sine]
             first, second = 2.0 * double * first - second, first
             upper, lower = 2.0 * double * upper - lower, upper
