@@ -11,6 +11,8 @@ from adiabat.architectures.equivariant.so3net import SO3Net, SO3NetConfig
 from adiabat.architectures.equivariant.spookynet import SpookyNet, SpookyNetConfig
 from adiabat.architectures.equivariant.tensornet import TensorNet, TensorNetConfig
 from adiabat.architectures.invariant.chgnet import CHGNet, CHGNetConfig
+from adiabat.architectures.invariant.dpa2 import DPA2, DPA2Config
+from adiabat.architectures.invariant.dpa3 import DPA3, DPA3Config
 from adiabat.architectures.invariant.m3gnet import M3GNet, M3GNetConfig
 from adiabat.architectures.invariant.megnet import MEGNet, MEGNetConfig
 from adiabat.architectures.invariant.reann import REANN, REANNConfig
@@ -60,6 +62,45 @@ SMALL_DPA1 = {
     },
     "hidden": [8, 8],
     "networks": "shared",
+}
+SMALL_DPA2 = {
+    "cutoff": 3.0,
+    "embedding": (4, 8),
+    "axis": 2,
+    "types": 3,
+    "three_body": {"cutoff": 2.5, "onset": 1.0, "embedding": (4,)},
+    "near_cutoff": 2.5,
+    "near_onset": 1.0,
+    "layers": 2,
+    "channels": 6,
+    "pair_channels": 4,
+    "near_axis": 2,
+    "atom_updates": ("convolution", "pairs", "neighbors", "attention"),
+    "pair_updates": ("atoms", "attention"),
+    "direction_updates": True,
+    "hidden_attention": 4,
+    "heads": 2,
+    "hidden_pair_attention": 4,
+    "pair_heads": 2,
+    "update_size": 0.5,
+    "hidden": (8, 8),
+}
+SMALL_DPA3 = {
+    "cutoff": 3.0,
+    "onset": 2.6,
+    "angle_cutoff": 2.5,
+    "angle_onset": 2.0,
+    "layers": 2,
+    "channels": 6,
+    "edge_channels": 5,
+    "angle_channels": 4,
+    "angle_node_inputs": 4,
+    "angle_edge_inputs": 4,
+    "axis": 2,
+    "neighbors": 10.0,
+    "angles": 10.0,
+    "update_size": 0.5,
+    "hidden": (8, 8),
 }
 SMALL_HDNNP4G = {"cutoff": 3.0, "hidden": (4,), "charge_hidden": (4,), "hardness": {"H": 12.0}}
 SMALL_LOCAL = {
@@ -142,6 +183,8 @@ MODELS = {
     "nep": lambda: NEP(NEPConfig(cutoff=3.0, angular_cutoff=2.5, basis=4, l_max=2, hidden=4), ELEMENTS),
     "deep_potential": lambda: DeepPotential(DeepPotentialConfig.parse(SMALL_DEEP_POTENTIAL), ELEMENTS),
     "dpa1": lambda: DeepPotential(DeepPotentialConfig.parse(SMALL_DPA1), ELEMENTS),
+    "dpa2": lambda: DPA2(DPA2Config.parse(SMALL_DPA2), ELEMENTS),
+    "dpa3": lambda: DPA3(DPA3Config.parse(SMALL_DPA3), ELEMENTS),
     "lennard_jones": lambda: LennardJones(LennardJonesConfig(sigma=1.2, cutoff=3.0, ending="linear"), ELEMENTS),
     "schnet": lambda: SchNet(SchNetConfig(cutoff=3.0, channels=8, layers=1, basis=5), ELEMENTS),
     "m3gnet": lambda: M3GNet(M3GNetConfig(**SMALL_M3GNET), ELEMENTS),

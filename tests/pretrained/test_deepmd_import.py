@@ -21,6 +21,7 @@ from adiabat.testing.parity import parity
 
 KITS = ["se-e2-a", "se-e2-a-twoside", "se-e2-r", "se-e3", "hybrid", "fparam-atomener", "se-e2-a-zbltab"]
 KITS += ["dpa1-concat", "dpa1-econf", "dpa1-noattn-v2", "dpa1-strip-smooth", "se-e3-tebd"]
+KITS += ["dpa2", "dpa2-paper-like", "dpa3", "dpa3-static"]
 
 
 def _options_and_weights(shared, name):
@@ -89,7 +90,7 @@ def test_parameters_matter(shared):
         ("fitting", {"type": "population"}, "a fitting 'population', which has no page"),
         ("fitting", {"dim_case_embd": 2}, "dim_case_embd is 2"),
         ("fitting", {"atom_ener": [None] + [0.1] * 7}, "atom_ener"),
-        ("descriptor", {"type": "dpa3"}, "a descriptor 'dpa3', which has no page"),
+        ("descriptor", {"type": "SeZM"}, "a descriptor 'SeZM', which has no page"),
         ("descriptor", {"neuron": [4, 8, 8]}, "has shape"),
         ("descriptor", {"resnet_dt": True}, "idt"),
     ],

@@ -144,6 +144,22 @@ METHODS = {
             {"optimizer": {"rate": 0.002}, "schedule": {"kind": "cosine"}},
         ),
         Method(
+            "dpa2",
+            _WING + "invariant.dpa2",
+            "DPA2",
+            "Message passing on atoms, pairs and directions from embedded neighborhoods (DPA-2)",
+            "10.1038/s41524-024-01493-2",
+            {"optimizer": {"rate": 0.001}, "schedule": {"kind": "cosine"}},
+        ),
+        Method(
+            "dpa3",
+            _WING + "invariant.dpa3",
+            "DPA3",
+            "Message passing on atoms, pairs and angles, a series of line graphs (DPA-3)",
+            "arXiv:2506.01686",
+            {"optimizer": {"rate": 0.001}, "schedule": {"kind": "cosine"}},
+        ),
+        Method(
             "eann",
             _WING + "local.eann",
             "EANN",

@@ -21,7 +21,7 @@ Shape = tuple[str | int, ...]  # a name stands for a size that varies
 
 # about as in a small batch of molecules; what matters is that no two are equal and none is a layer's width
 _TYPICAL = {"systems": 11, "atoms": 307, "pairs": 6007, "halves": 3019, "width": 29, "triplets": 60013}
-_TYPICAL |= {"bonds": 1009, "angles": 2003, "waves": 53, "couples": 5003, "seats": 41}
+_TYPICAL |= {"bonds": 1009, "angles": 2003, "waves": 53, "couples": 5003, "seats": 41, "near": 4001, "near_width": 19}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adiabat.compile.capture import Layout, Shape, Tensors
-from adiabat.geometry import Bonds, FarPairs, Graph, Halves, Neighborhood, System
+from adiabat.geometry import Bonds, FarPairs, Graph, Halves, NearPairs, Neighborhood, System
 
 _SYSTEM = ("positions", "numbers", "cell", "pbc", "system", "charge", "multiplicity", "head")
 _OPTIONAL = ("owned", "triplets", "waves", "couples")
@@ -35,6 +35,9 @@ SHAPES: dict[str, Shape] = {
     "far": (2, "far_pairs"),
     "far_shifts": ("far_pairs", 3),
     "widths": ("systems",),
+    "near": ("near",),
+    "near_slot": ("near",),
+    "near_table": ("atoms", "near_width"),
 }
 PREDICTED = (
     *("energy", "atomic_energies", "forces", "stress", "charges", "dipole", "polarizability"),
@@ -57,6 +60,9 @@ def graph_inputs(graph: Graph) -> Tensors:
         inputs |= {"seat": graph.members.slot, "members": graph.members.table}
     if graph.far is not None:
         inputs |= {"far": graph.far.pairs, "far_shifts": graph.far.shifts, "widths": graph.far.widths}
+    if graph.near is not None and isinstance(graph.near.rows, Neighborhood):
+        rows = graph.near.rows
+        inputs |= {"near": graph.near.index, "near_slot": rows.slot, "near_table": rows.table}
     optional = {name: getattr(graph, name) for name in _OPTIONAL}
     return inputs | {name: value for name, value in optional.items() if value is not None}
 
@@ -75,6 +81,8 @@ def graph_from(inputs: Tensors, cutoff: float) -> Graph:
     members = Neighborhood(inputs["seat"], inputs["members"]) if "seat" in inputs else None
     far = FarPairs(inputs["far"], inputs["far_shifts"], inputs["widths"]) if "far" in inputs else None
     made: dict[str, Any] = {"layout": layout, "halves": halves, "bonds": bonds, "members": members, "far": far}
+    if "near" in inputs:
+        made["near"] = NearPairs(inputs["near"], Neighborhood(inputs["near_slot"], inputs["near_table"]))
     return Graph(system, pairs, shifts, cutoff, **optional, **made)
 
 

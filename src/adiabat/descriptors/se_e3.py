@@ -18,7 +18,6 @@ from torch import Tensor
 
 from adiabat.descriptors.embedded import EmbeddedDescriptor, EnvironmentSettings
 from adiabat.geometry import Graph
-from adiabat.geometry.graph import triplets
 from adiabat.nn.grouped_networks import GroupedNetworks
 
 
@@ -35,10 +34,7 @@ class AngularDescriptor(EmbeddedDescriptor):
     """Base of sums over pairs of an atom's neighbors."""
 
     def triplets(self, graph: Graph) -> Tensor:
-        r = graph.vectors().detach().norm(dim=1)
-        close = (r < self.cutoff).nonzero()[:, 0]
-        first, second = triplets(graph.centers[close], graph.system.atoms)
-        return torch.stack([close[first], close[second]])
+        return graph.triplets_within(self.cutoff)
 
     def unordered(self, graph: Graph) -> tuple[Tensor, Tensor]:
         """Pairs of pairs with one center, in one order, and after them each pair with itself `[triplets]`."""

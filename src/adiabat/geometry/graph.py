@@ -13,6 +13,7 @@ from adiabat.errors import GeometryError
 from adiabat.geometry.bonds import Bonds
 from adiabat.geometry.far_pairs import FarPairs
 from adiabat.geometry.halves import Halves
+from adiabat.geometry.near_pairs import NearPairs
 from adiabat.geometry.neighborhood import Neighborhood, PairList
 from adiabat.geometry.neighbors import neighbor_pairs
 from adiabat.geometry.system import System
@@ -39,6 +40,7 @@ class Graph:
             without images, made beforehand by `with_couples`.
         members: the atoms of each system as one row, or None; made beforehand by `with_members`.
         far: pairs of a lattice sum in real space, or None; made beforehand by a model that has one.
+        near: the pairs within a shorter radius, or None; made beforehand by `with_near`.
     """
 
     system: System
@@ -54,6 +56,7 @@ class Graph:
     couples: Tensor | None = None
     members: Neighborhood | None = None
     far: FarPairs | None = None
+    near: NearPairs | None = None
 
     @property
     def centers(self) -> Tensor:
@@ -124,6 +127,21 @@ class Graph:
         atoms = torch.arange(owners.shape[0], device=owners.device)
         return replace(self, members=Neighborhood.of(torch.stack([owners, atoms]), len(self.system)))
 
+    def with_near(self, cutoff: float) -> Graph:
+        """A copy with `near`, the pairs closer than `cutoff` (Å); all of them if the layout is the plain list."""
+        if self.near is not None:
+            return self
+        if isinstance(self.layout, PairList):
+            return replace(self, near=NearPairs.every(self.layout))
+        close = self.vectors().detach().square().sum(dim=1) < cutoff**2
+        return replace(self, near=NearPairs.of(self.pairs, close, self.system.atoms))
+
+    def triplets_within(self, cutoff: float) -> Tensor:
+        """Unordered pairs of pairs that share a center, both closer than `cutoff` (Å) `[2, triplets]`."""
+        close = (self.vectors().detach().norm(dim=1) < cutoff).nonzero()[:, 0]
+        first, second = triplets(self.centers[close], self.system.atoms)
+        return torch.stack([close[first], close[second]])
+
     def once(self, values: Tensor) -> Tensor:
         """Pairs' values that are the same both ways, once `[halves, ...]`; as they are without `halves`."""
         return values if self.halves is None else self.halves.once(values)
@@ -139,7 +157,7 @@ class Graph:
     def replace(self, **changes: Any) -> Graph:
         """A copy with some fields changed. With the pairs, what was derived from them goes."""
         if {"pairs", "shifts"} & changes.keys():
-            made = ("layout", "triplets", "halves", "bonds", "waves", "couples", "members", "far")
+            made = ("layout", "triplets", "halves", "bonds", "waves", "couples", "members", "far", "near")
             changes = dict.fromkeys(made) | changes
         return replace(self, **changes)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from adiabat.geometry.halves import Halves
 
@@ -71,6 +72,11 @@ class Neighborhood:
         """Sum over neighbors: `[atoms · width, ...]` to `[atoms, ...]`."""
         return values.view(self.atoms, self.width, *values.shape[1:]).sum(dim=1)
 
+    def largest(self, values: Tensor, least: float) -> Tensor:
+        """The largest among the slots, filled-up ones included, and `least`: `[slots, n]` to `[atoms, n]`."""
+        rows = values.view(self.atoms, self.width, values.shape[1])
+        return functional.pad(rows, (0, 0, 0, 1), value=least).amax(dim=1)
+
     def contract(self, left: Tensor, right: Tensor) -> Tensor:
         """Σ_jm L_jmn R_jmc: `[slots, m, n]` and `[slots, m, c]` to `[atoms, n, c]`."""
         inner = self.width * left.shape[1]
@@ -112,6 +118,11 @@ class PairList:
     def sum(self, values: Tensor) -> Tensor:
         """Sum over neighbors: `[pairs, ...]` to `[atoms, ...]`."""
         return values.new_zeros((self.atoms, *values.shape[1:])).index_add(0, self.pairs[0], values)
+
+    def largest(self, values: Tensor, least: float) -> Tensor:
+        """The largest among the neighbors and `least`: `[pairs, n]` to `[atoms, n]`."""
+        found = values.new_full((self.atoms, values.shape[1]), least)
+        return found.scatter_reduce(0, self.pairs[0][:, None].expand_as(values), values, "amax")
 
     def contract(self, left: Tensor, right: Tensor) -> Tensor:
         """Σ_jm L_jmn R_jmc: `[pairs, m, n]` and `[pairs, m, c]` to `[atoms, n, c]`."""

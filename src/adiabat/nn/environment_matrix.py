@@ -9,6 +9,28 @@ from adiabat.errors import ConfigError
 from adiabat.nn.inner_cutoffs import InnerCutoff
 
 
+class ExponentialSwitch(nn.Module):
+    """w(r) = exp(−exp(20 (r − r_s)/r_s)), about 1 up to some tenths of an Å below r_s (DPA-3, arXiv:2506.01686).
+
+    It is cut off at the cutoff, where it is small and not 0: exp(−14) for 6 Å and r_s = 5.3 Å.
+
+    Args:
+        cutoff: Å.
+        onset: r_s, Å.
+    """
+
+    def __init__(self, cutoff: float, onset: float):
+        super().__init__()
+        if not 0.0 < onset < cutoff:
+            raise ConfigError(f"onset {onset} Å must lie between 0 and the cutoff {cutoff} Å: make it smaller.")
+        self.cutoff, self.onset = float(cutoff), float(onset)
+
+    def forward(self, distances: Tensor) -> Tensor:
+        """`[...]` Å to `[...]`."""
+        x = 20.0 * (distances.clamp(max=self.cutoff) / self.onset - 1.0)
+        return torch.where(distances < self.cutoff, torch.exp(-torch.exp(x)), torch.zeros_like(distances))
+
+
 class EnvironmentMatrix(nn.Module):
     """Rows (s, s x/r, s y/r, s z/r) of the neighbors, s = w(r)/r, less a mean and over a deviation.
 
@@ -30,7 +52,7 @@ class EnvironmentMatrix(nn.Module):
         self.protection = protection
         if not 0.0 <= onset < cutoff:
             raise ConfigError(f"onset {onset} Å must lie between 0 and the cutoff {cutoff} Å: make it smaller.")
-        self.switch = InnerCutoff("poly2", cutoff, onset / cutoff)
+        self.switch: InnerCutoff | ExponentialSwitch = InnerCutoff("poly2", cutoff, onset / cutoff)
         self.register_buffer("mean", torch.zeros(elements))
         self.register_buffer("deviation", torch.ones(elements, 2))
 

@@ -10,8 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from adiabat.errors import ConfigError, did_you_mean
-from adiabat.nn.activations import ACTIVATIONS
+from adiabat.nn.activations import activation as named
 
 ROWS = 32  # rows in a tile
 
@@ -62,7 +61,7 @@ class GroupedNetworks(nn.Module):
     Args:
         kinds: how many networks.
         widths: of the input and the layers.
-        activation: φ, name in ACTIVATIONS.
+        activation: φ, a name that `adiabat.nn.activations.activation` knows.
         steps: whether the layers that add x have factors t.
         outputs: width of a last linear layer; 0 for none.
     """
@@ -71,8 +70,7 @@ class GroupedNetworks(nn.Module):
         self, kinds: int, widths: Sequence[int], activation: str = "tanh", steps: bool = False, outputs: int = 0
     ):
         super().__init__()
-        if activation not in ACTIVATIONS:
-            raise ConfigError(f"'{activation}' is not an activation.{did_you_mean(activation, ACTIVATIONS)}")
+        named(activation)  # refuses what it does not know
         self.kinds, self.activation, self.depth = kinds, activation, len(widths) - 1
         sizes = list(pairwise([*widths, outputs] if outputs else widths))
         self.adds = tuple(_added(a, b) for a, b in sizes[: self.depth])
@@ -106,7 +104,7 @@ class GroupedNetworks(nn.Module):
             own = torch.baddbmm(_of(bias, kind)[:, None], values, _of(weight, kind))
             if k == self.depth:
                 return own
-            own = ACTIVATIONS[self.activation](own)
+            own = named(self.activation)(own)
             if str(k) in self.steps:
                 own = own * _of(self.steps[str(k)], kind)[:, None]
             if self.adds[k]:

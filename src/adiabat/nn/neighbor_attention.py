@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 SHIFT = 20.0  # scores fade to −SHIFT, so that a neighbor counts e^−20 where it comes in
 
@@ -26,7 +27,7 @@ def fading_softmax(scores: Tensor, weight: Tensor, slots: Tensor) -> Tensor:
     """
     both = weight[..., :, None] * weight[..., None, :]
     lowered = (scores + SHIFT) * both - SHIFT
-    largest = lowered.detach().amax(dim=-1, keepdim=True)
+    largest = functional.pad(lowered.detach(), (0, 1), value=-SHIFT).amax(dim=-1, keepdim=True)  # also of empty rows
     floor = torch.exp(-SHIFT - largest)
     shares = torch.exp(lowered - largest)
     return shares * both / ((shares - floor).sum(dim=-1, keepdim=True) + slots * floor)

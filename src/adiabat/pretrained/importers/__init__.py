@@ -42,7 +42,7 @@ _MODULES = {
     "qml-fchl19": "qmllib",
     "mtp": "mtp",
     **dict.fromkeys(("eann", "reann", "equireann"), "reann"),
-    **dict.fromkeys(("dp-se-e2", "dp-se-e3", "dp-hybrid", "dp-fparam", "dp-se-atten", "dp-dpa1"), "deepmd"),
+    **dict.fromkeys(("dp-se-e2", "dp-se-e3", "dp-hybrid", "dp-fparam", "dp-se-atten", "dp-dpa", "dpa2"), "deepmd"),
     **dict.fromkeys(("dp-dipole", "dp-polar", "dp-dos", "dp-property", "dp-spin"), "deepmd"),
 }
 # kits whose names start like a supported one but which need a page that is not there yet

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from adiabat.architectures.invariant.dpa2 import DPA2
 from adiabat.architectures.local.deep_potential import DeepPotential, DeepPotentialConfig
-from adiabat.descriptors.embedded import name_of
+from adiabat.descriptors.embedded import EmbeddedDescriptor, name_of
 from adiabat.descriptors.hybrid import Hybrid
 from adiabat.descriptors.se_atten import SeAtten
 from adiabat.descriptors.se_e3_tebd import SeE3Tebd
@@ -21,7 +22,9 @@ from adiabat.evaluate import evaluate
 from adiabat.geometry import Graph, System
 from adiabat.nn.fittings import PropertyFitting
 from adiabat.potential import Potential, Referenced
-from adiabat.pretrained.importers.deepmd_weights import Reader
+from adiabat.pretrained.importers.deepmd_messages import KINDS as MESSAGES
+from adiabat.pretrained.importers.deepmd_messages import read_messages
+from adiabat.pretrained.importers.deepmd_weights import Reader, known
 from adiabat.pretrained.kit import Imported, Kit
 
 # what the program calls a descriptor and what it is here
@@ -70,6 +73,8 @@ def read_deep_potential(options: Mapping[str, Any], weights: Mapping[str, Tensor
         start = "backbone_model."
         own = {name.removeprefix(start): value for name, value in weights.items() if name.startswith(start)}
         return _read_standard(options["backbone_model"], own, "atomic_model.", spin=options["spin"])
+    if options["descriptor"]["type"] in MESSAGES:
+        return read_messages(options, weights)
     return _read_standard(options, weights, "atomic_model.")
 
 
@@ -85,8 +90,8 @@ def _read_standard(
     if spin is not None:
         options = _without_virtual(options, spin["use_spin"])
         fitting = options["fitting"]
-    _known(options, "type", "standard")
-    _known(fitting, "dim_case_embd", 0)
+    known(options, "type", "standard")
+    known(fitting, "dim_case_embd", 0)
     silent: set[str] = {order[k] for k in (*options["atom_exclude_types"], *fitting["exclude_types"])}
     vacuum = fitting.get("atom_ener") is not None
     if vacuum and any(value is None for value in fitting["atom_ener"]):
@@ -134,9 +139,9 @@ def _read_standard(
 def _read_mixed(options: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Referenced:
     """A model whose energies of close pairs come from a table."""
     standard, tabulated = options["models"]
-    _known(tabulated, "type", "pairtab")
+    known(tabulated, "type", "pairtab")
     table, order = tabulated["tab"], options["type_map"]
-    _known(tabulated, "rcut", standard["descriptor"]["rcut"])
+    known(tabulated, "rcut", standard["descriptor"]["rcut"])
     radii = {"inner": options["sw_rmin"], "outer": options["sw_rmax"], "length": options["smin_alpha"]}
     knots = {"start": table["rmin"], "step": table["hh"], "intervals": table["nspline"]}
     found = _read_standard(standard, weights, "atomic_model.models.0.", radii | knots)
@@ -187,13 +192,6 @@ def _fitting(options: Mapping[str, Any], silent: bool) -> dict[str, Any]:
     return found
 
 
-def _known(options: Mapping[str, Any], name: str, wanted: Any) -> None:
-    if options.get(name, wanted) != wanted:
-        raise CheckpointError(
-            f"{name} is {options[name]!r} in the program's model, and the page has {wanted!r} alone."
-        )
-
-
 def _descriptor(
     options: Mapping[str, Any], order: Sequence[str], excluded: Sequence[Sequence[int]]
 ) -> dict[str, Any]:
@@ -230,7 +228,7 @@ def _descriptor(
 
 def _typed(options: Mapping[str, Any], excluded: Sequence[Sequence[int]]) -> dict[str, Any]:
     """Options of descriptors whose networks read vectors of the elements."""
-    _known(options, "exclude_types", [])
+    known(options, "exclude_types", [])
     if excluded:
         raise CheckpointError(f"{options['type']} with excluded pairs of elements has no page.")
     mixing = "strip" if options["type"] == "se_atten_v2" else options["tebd_input_mode"]
@@ -240,9 +238,9 @@ def _typed(options: Mapping[str, Any], excluded: Sequence[Sequence[int]]) -> dic
 def _attentive(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options that se_atten has beside those."""
     for name, value in {"attn_mask": False, "lmax": 1}.items():
-        _known(options, name, value)
+        known(options, name, value)
     if options.get("ln_eps") is not None:
-        _known(options, "ln_eps", 1e-5)
+        known(options, "ln_eps", 1e-5)
     attention = None
     if options["attn_layer"]:
         scale = options["temperature"] or (options["attn"] * options["scaling_factor"]) ** -0.5
@@ -261,14 +259,12 @@ def _inputs(potential: Potential, atoms: ase.Atoms, given: Mapping[str, np.ndarr
     """Sets the parameters that the program was given, and what it takes empty slots of se_atten for."""
     assert isinstance(potential, Referenced)
     model = potential.model
-    assert isinstance(model, DeepPotential)
-    if isinstance(model.descriptor, SeAtten):  # the element of a frame's first atom, whatever that means
-        model.descriptor.of_empty.copy_(
-            model.descriptor.embedding.types.detach()[model.elements.index(int(atoms.numbers[0]))]
-        )
+    for part in _parts(model):
+        if isinstance(part, SeAtten):  # the element of a frame's first atom, whatever that means
+            part.of_empty.copy_(part.embedding.types.detach()[model.elements.index(int(atoms.numbers[0]))])
     if "spin" in given:
         atoms.arrays["held_moments"] = given["spin"]
-    if "fparam" in given or "aparam" in given:
+    if isinstance(model, DeepPotential) and ("fparam" in given or "aparam" in given):
         frame, atom = (torch.as_tensor(given.get(name, np.zeros(0))) for name in ("fparam", "aparam"))
         model.set_parameters(frame, atom)
 
@@ -302,17 +298,24 @@ def _slopes(model: DeepPotential, graph: Graph) -> tuple[np.ndarray, np.ndarray]
     return forces.numpy(), torch.stack([-row.t().flatten() for _, row in rows]).numpy()
 
 
+def _parts(model: Potential) -> tuple[EmbeddedDescriptor, ...]:
+    """What has slots for neighbors."""
+    if isinstance(model, DPA2):
+        return model.parts
+    if not isinstance(model, DeepPotential):
+        return ()
+    return tuple(model.descriptor.members) if isinstance(model.descriptor, Hybrid) else (model.descriptor,)
+
+
 def _overfull(model: Referenced, atoms: ase.Atoms) -> str:
     """Whether some atom has more neighbors than slots, of which the program drops the farthest."""
-    inner = model.model
-    assert isinstance(inner, DeepPotential)
     system = System.from_ase(atoms, model.dtype)
-    descriptor = inner.descriptor
-    for part in descriptor.members if isinstance(descriptor, Hybrid) else (descriptor,):
+    for part in _parts(model.model):
         graph = Graph.build(system, part.cutoff)
         place = graph.centers * part.kinds + part.element[system.numbers[graph.neighbors]]
         counts = torch.bincount(place, minlength=system.atoms * part.kinds).view(-1, part.kinds)
-        full = counts.sum(dim=1) > part.slots.sum() if isinstance(part, SeAtten | SeE3Tebd) else counts > part.slots
+        together = isinstance(model.model, DPA2) or isinstance(part, SeAtten | SeE3Tebd)
+        full = counts.sum(dim=1) > part.slots.sum() if together else counts > part.slots
         if bool(full.any()):
             return "an atom has more neighbors than the program keeps, which drops the farthest"
     return ""

@@ -16,6 +16,7 @@ from adiabat.descriptors.se_e3 import SeE3
 from adiabat.descriptors.se_e3_tebd import SeE3Tebd
 from adiabat.errors import CheckpointError
 from adiabat.nn.electron_configurations import spin_orbitals
+from adiabat.nn.environment_matrix import EnvironmentMatrix
 from adiabat.nn.fittings import FittingHead
 from adiabat.nn.grouped_networks import GroupedNetworks
 from adiabat.nn.neighbor_attention import NeighborAttention
@@ -27,6 +28,18 @@ _BLOCKS = {
     "se_e3_tebd": "se_ttebd.",
     "se_atten": "se_atten.",
 }  # where the program keeps a descriptor's parameters
+
+
+def known(options: Mapping[str, Any], name: str, wanted: Any) -> None:
+    """Refuses an option of the program that no page has.
+
+    Raises:
+        CheckpointError: it is there and has another value.
+    """
+    if options.get(name, wanted) != wanted:
+        raise CheckpointError(
+            f"{name} is {options[name]!r} in the program's model, and the page has {wanted!r} alone."
+        )
 
 
 class Reader:
@@ -46,26 +59,37 @@ class Reader:
             for place, part in enumerate(descriptor.members):
                 self.descriptor(part, options["list"][place], f"{start}descrpt_list.{place}.")
             return
-        start = start + _BLOCKS[descriptor.options.kind]  # type: ignore[attr-defined]
+        whole, start = start, start + _BLOCKS[descriptor.options.kind]  # type: ignore[attr-defined]
+        if isinstance(descriptor, SeAtten | SeE3Tebd):
+            self.typed(descriptor, options["use_econf_tebd"], whole, start)
+            return
+        self.statistics(descriptor.environment, start)
+        self.networks(descriptor.embedding, f"{start}filter_layers.networks.", self._places(descriptor))  # type: ignore[attr-defined, arg-type]
+
+    def statistics(self, environment: EnvironmentMatrix, start: str) -> int:
+        """Takes over mean and deviation; the number of slots."""
         mean, deviation = self(f"{start}mean")[self.order], self(f"{start}stddev")[self.order]
-        own = descriptor.environment
         if bool((mean[..., 1:] != 0).any() or (mean != mean[:, :1]).any() or (deviation != deviation[:, :1]).any()):
             raise CheckpointError(
                 f"'{start}mean' differs from slot to slot, which no data give: is the file damaged?"
             )
-        if isinstance(descriptor, SeAtten | SeE3Tebd):
-            self._typed(descriptor, options, start)
-            descriptor.slots.zero_()[0] = mean.shape[1]  # of all elements together
-        own.mean.copy_(mean[:, 0, 0])
-        own.deviation[:, 0] = deviation[:, 0, 0]
-        own.deviation[:, 1] = deviation[:, 0, -1]
-        if not isinstance(descriptor, SeAtten | SeE3Tebd):
-            self.networks(descriptor.embedding, f"{start}filter_layers.networks.", self._places(descriptor))  # type: ignore[attr-defined, arg-type]
+        environment.mean.copy_(mean[:, 0, 0])
+        environment.deviation[:, 0] = deviation[:, 0, 0]
+        environment.deviation[:, 1] = deviation[:, 0, -1]
+        return mean.shape[1]
 
-    def _typed(self, descriptor: SeAtten | SeE3Tebd, options: Mapping[str, Any], start: str) -> None:
-        """Vectors of the elements, networks and attention layers."""
-        whole, networks = start.removesuffix(_BLOCKS[descriptor.own.kind]), descriptor.embedding
-        vectors = self.element_vectors(whole, descriptor.elements, options["use_econf_tebd"])
+    def typed(self, descriptor: SeAtten | SeE3Tebd, configurations: bool, whole: str, start: str) -> None:
+        """Statistics, vectors of the elements, networks and attention layers.
+
+        Args:
+            descriptor: to fill.
+            configurations: whether elements are told apart by their electrons.
+            whole: where the vectors of the elements lie.
+            start: where the rest lies.
+        """
+        descriptor.slots.zero_()[0] = self.statistics(descriptor.environment, start)  # of all elements together
+        networks = descriptor.embedding
+        vectors = self.element_vectors(whole, descriptor.elements, configurations)
         self._put(networks.types, vectors, f"{whole}type_embedding")
         self.networks(networks.first, f"{start}filter_layers.networks.", [0])
         if networks.second is not None:
@@ -76,10 +100,10 @@ class Reader:
 
     def _attention(self, layer: NeighborAttention, start: str) -> None:
         for linear, name in ((layer.inward, "in_proj"), (layer.outward, "out_proj")):
-            self._copy(linear.weight.t(), f"{start}attention_layer.{name}.matrix")
-            self._copy(linear.bias, f"{start}attention_layer.{name}.bias")
-        self._copy(layer.norm.weight, f"{start}attn_layer_norm.matrix")
-        self._copy(layer.norm.bias, f"{start}attn_layer_norm.bias")
+            self.copy(linear.weight.t(), f"{start}attention_layer.{name}.matrix")
+            self.copy(linear.bias, f"{start}attention_layer.{name}.bias")
+        self.copy(layer.norm.weight, f"{start}attn_layer_norm.matrix")
+        self.copy(layer.norm.bias, f"{start}attn_layer_norm.bias")
 
     def element_vectors(self, start: str, elements: Sequence[int], configurations: bool) -> Tensor:
         """The program's type embedding of our elements `[elements, T]`, a linear layer of what tells them apart."""
@@ -133,12 +157,13 @@ class Reader:
         for kind, place in enumerate(places):
             for k, (weight, bias) in enumerate(zip(networks.weights, networks.biases, strict=True)):
                 layer = f"{start}{place}.layers.{k}."
-                self._copy(weight[kind], f"{layer}matrix")
-                self._copy(bias[kind], f"{layer}bias")
+                self.copy(weight[kind], f"{layer}matrix")
+                self.copy(bias[kind], f"{layer}bias")
                 if str(k) in networks.steps:
-                    self._copy(networks.steps[str(k)][kind], f"{layer}idt")
+                    self.copy(networks.steps[str(k)][kind], f"{layer}idt")
 
-    def _copy(self, own: Tensor, name: str) -> None:
+    def copy(self, own: Tensor, name: str) -> None:
+        """Takes over the parameter of this name, of the same shape."""
         self._put(own, self(name), name)
 
     def _put(self, own: Tensor, value: Tensor, name: str) -> None:
