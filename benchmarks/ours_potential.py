@@ -64,11 +64,15 @@ class Adiabat(Program):
     """The imported model."""
 
     def load(self, method, folder, mode):
-        self.potential = read_model(folder)
+        self.take(read_model(folder), mode)
+        return {"program": f"adiabat {adiabat.__version__}"}
+
+    def take(self, potential, mode):
+        """Makes this potential the one to be called."""
+        self.potential = potential
         self.parameters = list(self.potential.parameters())
         self.evaluate = evaluator(self.potential, mode["inference"])
         self.step = compiled_step(self.potential, mode["training"])
-        return {"program": f"adiabat {adiabat.__version__}"}
 
     def mode(self, work):
         if work == "training":
@@ -78,9 +82,8 @@ class Adiabat(Program):
         return "kernels" if self.evaluate.executable is None else "inductor"
 
     def inputs(self, frames):
-        cutoff = self.potential.cutoff
-        graphs = [Graph.build(System.from_ase(atoms), cutoff).to(dtype=torch.float32) for atoms in frames]
-        return Graph.batch(graphs)
+        cutoff, dtype = self.potential.cutoff, self.potential.dtype
+        return Graph.batch([Graph.build(System.from_ase(atoms), cutoff).to(dtype=dtype) for atoms in frames])
 
     def predict(self, inputs):
         prediction = self.evaluate(inputs)

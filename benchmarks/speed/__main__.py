@@ -13,13 +13,13 @@ import time
 from pathlib import Path
 
 from speed.driver import HERE, BenchmarkError
-from speed.environments import parse_given
+from speed.environments import SHORT, parse_given
 from speed.measure import Plan, measure
 from speed.methods import METHODS
 from speed.render import write_page, write_plot
 
 QUICK = 12 * 60  # seconds after which a quick run starts nothing new
-WORKS = ("inference", "training", "memory", "first_call", "descriptor", "descriptor_slopes", "scaling")
+WORKS = ("inference", "training", "memory", "first_call", "descriptor", "descriptor_slopes", "scaling", "fit")
 
 
 def arguments():
@@ -39,7 +39,7 @@ def arguments():
         nargs="+",
         default=[],
         metavar="NAME=INTERPRETER",
-        help="mace=..., schnetpack=..., dscribe=..., featomic=..., torchani=..., sevenn=..., matgl=..., chgnet=...",
+        help=", ".join(f"{name}=..." for name in SHORT),
     )
     parser.add_argument("--add", action="store_true", help="keep what FILE has of other works, methods or threads")
     parser.add_argument("--page", action="store_true", help="also rewrite docs/speed.md and its plot from the result")

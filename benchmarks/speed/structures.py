@@ -6,6 +6,7 @@ from ase.build import bulk, molecule
 
 CUTOFF = 5.0  # Å
 ELEMENTS = ("H", "C", "O", "Si")
+ALLOY = 50  # atoms
 # cubic diamond cells of 8 atoms along each axis
 SILICON = {
     512: (4, 4, 4),
@@ -53,6 +54,27 @@ def silicon(cells, seed):
     crystal = bulk("Si", "diamond", a=5.43, cubic=True) * cells
     crystal.rattle(0.05, seed=seed)
     return crystal
+
+
+def boxed(atoms):
+    """The same; molecules in a periodic box that keeps them apart, for programs that know no others."""
+    atoms = atoms.copy()
+    if not atoms.pbc.any():
+        atoms.cell = [40.0] * 3
+        atoms.center()
+        atoms.pbc = True
+    return atoms
+
+
+def alloys(count, first=0):
+    """Crystals of 50 copper and gold atoms at random, stretched by 2 % and displaced by 0.1 Å."""
+    for seed in range(first, first + count):
+        random = np.random.default_rng(seed)
+        crystal = bulk("Cu", "fcc", a=3.9) * (5, 5, 2)
+        crystal.symbols[:] = random.choice(["Cu", "Au"], len(crystal))
+        crystal.set_cell(crystal.cell * (1 + 0.02 * random.normal(size=3)[:, None]), scale_atoms=True)
+        crystal.rattle(0.1, rng=random)
+        yield crystal
 
 
 def training_batch(size=8):

@@ -40,20 +40,24 @@ class Worker:
             parameter.requires_grad_(train)
         if work in DESCRIPTORS:
             self.work = self.program.describer(structure(atoms), slopes=work == "descriptor_slopes")
+        elif work == "fit":
+            self.work = self.program.fit()
         elif train:
             frames, *labels = training_batch()
             self.work = self.program.trainer(self.program.inputs(frames), *labels)
         else:
             inputs = self.program.inputs([structure(atoms)])
             self.work = lambda: self.program.predict(inputs)
-        start = time.perf_counter()
+        start, begin = time.perf_counter(), time.process_time()
         result = self.work()
-        wall = 1e3 * (time.perf_counter() - start)
-        if work in DESCRIPTORS:
+        wall, cpu = 1e3 * (time.perf_counter() - start), 1e3 * (time.process_time() - begin)
+        if work == "fit":
+            found = result
+        elif work in DESCRIPTORS:
             found = {"values": np.asarray(result).tolist()}
         else:
             found = self._trained(result) if train else _predicted(result)
-        return {"wall_ms": wall, "mode": self.program.mode(work), "result": found}
+        return {"wall_ms": wall, "cpu_ms": cpu, "mode": self.program.mode(work), "result": found}
 
     def _trained(self, loss):
         squares = [p.grad.double().square().sum() for p in self.program.parameters if p.grad is not None]
