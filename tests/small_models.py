@@ -18,6 +18,7 @@ from adiabat.architectures.invariant.megnet import MEGNet, MEGNetConfig
 from adiabat.architectures.invariant.reann import REANN, REANNConfig
 from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
 from adiabat.architectures.local.ace import ACE, ACEConfig
+from adiabat.architectures.local.aenet import Aenet, AenetConfig
 from adiabat.architectures.local.ani import ANI, ANIConfig
 from adiabat.architectures.local.bpnn import BPNN, WACSFNN, BPNNConfig, WACSFNNConfig
 from adiabat.architectures.local.deep_potential import DeepPotential, DeepPotentialConfig
@@ -176,6 +177,7 @@ MODELS = {
     "snap": lambda: loosened(SNAP(SNAPConfig.parse(SMALL_SNAP), ELEMENTS), 0.02),
     "gap": lambda: small_gap(),
     "ani": lambda: ANI(ANIConfig(aev=SMALL_AEV, hidden={"others": (4,)}, members=2), ELEMENTS),
+    "aenet": lambda: Aenet(AenetConfig(cutoff=3.0, radial_order=5, angular_cutoff=2.5, hidden=(6,)), ELEMENTS),
     "gm_nn": lambda: GMNN(GMNNConfig(cutoff=3.0, basis=4, radial=2, hidden=(6,)), ELEMENTS),
     "mtp": lambda: loosened(MTP(MTPConfig(cutoff=3.0, level=8, basis=4, inner=0.5), ELEMENTS), 0.02),
     "eann": lambda: EANN(EANNConfig.parse(SMALL_EANN | {"network": {"hidden": [6], "blocks": 0}}), ELEMENTS),

@@ -324,3 +324,25 @@ def predict_from(head: nn.Module, features: Features, element: Tensor, want: Col
     along = features.pair_slopes(slopes)
     stress = features.stress(along) if "stress" in want else None
     return prediction.replace(forces=features.forces(along), stress=stress)
+
+
+class ElementNetworksPotential(DescribedPotential):
+    """E = Σ_i of a network for each element on a descriptor without parameters, scaled by the training data.
+
+    A page gives options with `descriptor()`, `hidden` and `activation`, see `NetworkConfig`.
+    """
+
+    head: NetworkHead
+
+    @classmethod
+    def fitters(cls) -> tuple[str, ...]:
+        return ("gradient",)
+
+    @classmethod
+    def fitter_for(cls, config: Any) -> str:
+        return "gradient"
+
+    def __init__(self, config: Any, elements: Iterable[int]):
+        descriptor = config.descriptor().build(sorted({int(z) for z in elements}))
+        network = NetworkConfig(hidden=config.hidden, activation=config.activation)
+        super().__init__(config, descriptor.elements, descriptor, network.build(descriptor), network.scaling)

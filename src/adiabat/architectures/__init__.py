@@ -76,6 +76,14 @@ METHODS = {
             {"optimizer": {"rate": 0.003}, "schedule": {"kind": "cosine"}, "epochs": 400},
         ),
         Method(
+            "aenet",
+            _WING + "local.aenet",
+            "Aenet",
+            "Element networks on Chebyshev expansions (aenet)",
+            "10.1103/PhysRevB.96.014112",
+            {"optimizer": {"rate": 0.003}, "schedule": {"kind": "cosine"}, "epochs": 400},
+        ),
+        Method(
             "gm_nn",
             _WING + "local.gm_nn",
             "GMNN",

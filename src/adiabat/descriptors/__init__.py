@@ -70,6 +70,13 @@ DESCRIPTORS = {
             "10.1088/2632-2153/abf817",
         ),
         Page(
+            "chebyshev",
+            "chebyshev",
+            "ChebyshevConfig",
+            "Chebyshev expansions of radial and angular distributions, as in aenet",
+            "10.1103/PhysRevB.96.014112",
+        ),
+        Page(
             "snap",
             "snap",
             "SNAPDescriptorConfig",
