@@ -23,6 +23,7 @@ from adiabat.architectures.local.ani import ANI, ANIConfig
 from adiabat.architectures.local.bpnn import BPNN, WACSFNN, BPNNConfig, WACSFNNConfig
 from adiabat.architectures.local.deep_potential import DeepPotential, DeepPotentialConfig
 from adiabat.architectures.local.eann import EANN, EANNConfig
+from adiabat.architectures.local.fchl19 import FCHL19KRR, FCHL19KRRConfig
 from adiabat.architectures.local.gap import GAP, GAPConfig
 from adiabat.architectures.local.hdnnp4g import HDNNP4G, HDNNP4GConfig
 from adiabat.architectures.local.gm_nn import GMNN, GMNNConfig
@@ -176,6 +177,7 @@ MODELS = {
     "ace": lambda: loosened(ACE(ACEConfig.parse(SMALL_ACE), ELEMENTS), 0.05),
     "snap": lambda: loosened(SNAP(SNAPConfig.parse(SMALL_SNAP), ELEMENTS), 0.02),
     "gap": lambda: small_gap(),
+    "fchl19": lambda: small_fchl19(),
     "ani": lambda: ANI(ANIConfig(aev=SMALL_AEV, hidden={"others": (4,)}, members=2), ELEMENTS),
     "aenet": lambda: Aenet(AenetConfig(cutoff=3.0, radial_order=5, angular_cutoff=2.5, hidden=(6,)), ELEMENTS),
     "gm_nn": lambda: GMNN(GMNNConfig(cutoff=3.0, basis=4, radial=2, hidden=(6,)), ELEMENTS),
@@ -220,6 +222,14 @@ def several_graphs() -> list[Graph]:
     three = [structure(5 + k, 4.0, k) for k in range(3)]
     systems = [System.batch(three), structure(11, 5.0), structure(1, 2.5), structure(1, 9.0)]
     return [Graph.build(system, 3.0) for system in systems]
+
+
+def small_fchl19() -> FCHL19KRR:
+    """One with points, at weights away from zero."""
+    grids = {"cutoff": 3.0, "angular_cutoff": 3.0, "radial": 3, "angular": 2}
+    model = FCHL19KRR(FCHL19KRRConfig.parse({"descriptor": grids, "sigma": 2.5, "points": 5}), ELEMENTS)
+    model.adapt(several_graphs()[:2])
+    return loosened(model)
 
 
 def small_gap() -> GAP:

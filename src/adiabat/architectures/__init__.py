@@ -128,6 +128,13 @@ METHODS = {
             {"errors": {"energy": 0.001, "forces": 0.1}, "regularization": "ridge", "alphas": (1.0,)},
         ),
         Method(
+            "fchl19",
+            _WING + "local.fchl19",
+            "FCHL19KRR",
+            "Gaussian kernels between FCHL19 representations of atoms",
+            "10.1063/1.5126701",
+        ),
+        Method(
             "ani",
             _WING + "local.ani",
             "ANI",

@@ -17,7 +17,7 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from adiabat.nn.heads import LinearInWeights
 from adiabat.settings import Settings
@@ -128,7 +128,8 @@ class GaussianProcessHead(LinearInWeights):
     Args:
         kinds: number of elements.
         size: width of the features.
-        count: sparse points of each element; fewer environments leave the rest unused.
+        count: sparse points of each element; fewer environments leave the rest unused. None for all environments of
+            the training data.
         options: the kernel.
         selection: how points are chosen among training atoms.
     """
@@ -136,19 +137,30 @@ class GaussianProcessHead(LinearInWeights):
     points: Tensor
     used: Tensor
 
-    def __init__(self, kinds: int, size: int, count: int, options: KernelOptions, selection: Selection = "cur"):
-        super().__init__(kinds, 1 + count)
-        self.options = options
+    def __init__(
+        self, kinds: int, size: int, count: int | None, options: KernelOptions, selection: Selection = "cur"
+    ):
+        super().__init__(kinds, 1 + (count or 0))
+        self.options, self.count = options, count
         self.selection: Selection = selection
-        self.register_buffer("points", torch.zeros((kinds, count, size)))
-        self.register_buffer("used", torch.zeros((kinds, count)))
+        self.register_buffer("points", torch.zeros((kinds, count or 0, size)))
+        self.register_buffer("used", torch.zeros((kinds, count or 0)))
+
+    def resize(self, count: int) -> None:
+        """Makes room for so many points of each element; those there were, and the weights, are lost."""
+        kinds, _, size = self.points.shape
+        self.points, self.used = self.points.new_zeros((kinds, count, size)), self.used.new_zeros((kinds, count))
+        self.weights = nn.Parameter(self.weights.new_zeros((kinds, 1 + count)))
 
     def adapt(self, values: Tensor, element: Tensor) -> None:
-        for place in element.unique().tolist():
-            rows = values[element == place]
-            chosen = choose(torch.unique(rows, dim=0), self.points.shape[1], self.selection)
+        rows = {place: torch.unique(values[element == place], dim=0) for place in element.unique().tolist()}
+        if self.count is None:
+            self.resize(max(map(len, rows.values()), default=0))
+        for place, own in rows.items():
+            every = len(own) <= self.points.shape[1]
+            chosen = torch.arange(len(own)) if every else choose(own, self.points.shape[1], self.selection)
             self.points[place].zero_()
-            self.points[place, : len(chosen)] = torch.unique(rows, dim=0)[chosen].to(self.points)
+            self.points[place, : len(chosen)] = own[chosen].to(self.points)
             self.used[place] = (torch.arange(self.points.shape[1]) < len(chosen)).to(self.used)
 
     def columns(self, values: Tensor, place: int) -> Tensor:
