@@ -201,8 +201,35 @@ class DescribedPotential(AtomicPotential):
         self.descriptor.check(graph)
 
     def freeze(self) -> None:
+        self._drop_unused()
         self.descriptor.freeze()
         self.head.freeze()
+
+    def _drop_unused(self) -> None:
+        """Leaves out features whose weights are zero, where the descriptor then has less to do."""
+        head = self.head
+        if not isinstance(head, LinearHead) or self.scaling is not None or head.spread.numel():
+            return
+        rows = [row[1:].nonzero()[:, 0].tolist() or [0] for row in head.weights.detach()]
+        if sum(map(len, rows)) >= sum(self.descriptor.sizes):
+            return
+        width = max(map(len, rows))
+        columns = torch.tensor([row + [-1] * (width - len(row)) for row in rows])
+        fewer = self.descriptor.restricted(columns)
+        if fewer is not None:
+            padded = torch.cat((head.weights.detach(), torch.zeros_like(head.weights[:, :1])), dim=1)
+            places = torch.where(columns < 0, padded.shape[1] - 1, columns + 1)
+            self.descriptor = fewer
+            head.weights = nn.Parameter(torch.cat((padded[:, :1], padded.gather(1, places)), dim=1), False)
+
+    def weight_groups(self) -> Tensor:
+        """Groups of a linear head's weights, see `Descriptor.groups` `[elements, columns]`; −1 of constants."""
+        if not isinstance(self.head, LinearHead):
+            raise ConfigError(
+                "fit.regularization group_lasso drops features of regressor linear: choose that, or lasso."
+            )
+        groups = self.descriptor.groups()
+        return torch.cat((torch.full_like(groups[:, :1], -1), groups), dim=1)
 
     def atomic_energies(self, graph: Graph) -> Tensor:
         return self._with_fixed(self.regressed(graph), graph)

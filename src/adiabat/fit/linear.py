@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -23,7 +24,7 @@ from adiabat.errors import ConfigError, FitError
 from adiabat.evaluate import evaluate
 from adiabat.fit.losses import LossConfig, Term
 from adiabat.fit.receipt import check_labels, group_weights
-from adiabat.fit.reduced import Ridge, Solution, Triangle, lasso, relevance
+from adiabat.fit.reduced import GroupLasso, Ridge, Solution, Triangle, lasso, refitted, relevance
 from adiabat.fit.result import FitResult
 from adiabat.geometry import Graph
 from adiabat.nn.heads import LinearInWeights
@@ -40,11 +41,15 @@ class LinearConfig(Settings):
     """Weights of energy (per atom), forces and stress; squares only."""
     errors: dict[Literal["energy", "forces", "stress"], float] = {}
     """Expected errors, eV/atom, eV/Å and eV/Å³, that rows are divided by; if given, `loss` is not used."""
-    regularization: Literal["evidence", "ridge", "relevance", "lasso", "none"] = "evidence"
+    regularization: Literal["evidence", "ridge", "relevance", "lasso", "group_lasso", "none"] = "evidence"
     """evidence: ridge whose strength makes the labels most probable; ridge and lasso: the best of `alphas` on the
-    validation frames; relevance: a strength for each weight (ARD); none: the shortest least-squares solution."""
+    validation frames; group_lasso: features are dropped in groups, one symmetry function of all elements or one place
+    of all elements' features, and what is left is fitted anew as in evidence; relevance: a strength for each weight
+    (ARD); none: the shortest least-squares solution."""
     alphas: tuple[float, ...] = (1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
-    """Strengths to try, in units of the sum of squares (ridge, lasso)."""
+    """Strengths to try, in units of the sum of squares (ridge, lasso, group_lasso)."""
+    tolerance: float = Field(default=0.0, ge=0.0)
+    """The largest strength whose validation loss is within this fraction of the lowest is taken (group_lasso)."""
     uncertainty: bool = False
     """Keep the weights' covariance, so that predictions have an uncertainty (evidence, ridge, relevance)."""
     group_key: str = "group"
@@ -67,7 +72,9 @@ class LinearConfig(Settings):
                 raise ConfigError(
                     f"fit.loss.{name}: a linear fit has squares of all components alike (kind mse, no elements)."
                 )
-        if self.regularization in ("ridge", "lasso") and (not self.alphas or min(self.alphas) <= 0):
+        if self.tolerance > 0 and self.regularization != "group_lasso":
+            raise ConfigError(f"fit.tolerance has no effect with regularization {self.regularization}.")
+        if self.regularization in ("ridge", "lasso", "group_lasso") and (not self.alphas or min(self.alphas) <= 0):
             raise ConfigError(f"fit.alphas = {self.alphas} needs at least one value, all positive.")
         if self.uncertainty and self.regularization in ("lasso", "none"):
             raise ConfigError(f"fit.uncertainty has no effect with regularization {self.regularization}.")
@@ -121,7 +128,8 @@ class LinearFitter:
         for name, triangle in train.items():
             joined.join(_scaled(triangle, math.sqrt(self._factor(name, triangle))))
         history = self._solutions(joined, valid)
-        best, solution = min(history, key=lambda pair: pair[0]["valid_loss"])
+        lowest = min(row["valid_loss"] for row, _ in history) * (1.0 + self.config.tolerance)
+        best, solution = next(pair for pair in history if not pair[0]["valid_loss"] > lowest)
         with torch.no_grad():
             self.head.weights.copy_(solution.weights.reshape(self.head.weights.shape))
             if self.config.uncertainty and solution.spread is not None:
@@ -204,6 +212,18 @@ class LinearFitter:
             labels["energy"] = labels["energy"] - self.potential.reference[frame.system.numbers].sum()
         return labels, float(self.potential.scale)
 
+    def _by_groups(self, joined: Triangle) -> list[Solution]:
+        """From the strongest penalty to the weakest, each set of features once."""
+        path = GroupLasso(joined, self.model.weight_groups().flatten())
+        found: list[Solution] = []
+        before = None
+        for alpha in sorted(self.config.alphas, reverse=True):
+            kept = path.solve(alpha).weights != 0
+            if before is None or not bool((kept == before).all()):
+                found.append(replace(refitted(joined, kept), alpha=alpha))
+            before = kept
+        return found
+
     def _solutions(self, joined: Triangle, valid: Mapping[str, Triangle]) -> list[tuple[dict[str, Any], Solution]]:
         config = self.config
         found: list[Solution] = []
@@ -214,6 +234,8 @@ class LinearFitter:
             for alpha in sorted(config.alphas, reverse=True):
                 found.append(lasso(joined, alpha, start))
                 start = found[-1].weights
+        elif config.regularization == "group_lasso":
+            found += self._by_groups(joined)
         else:
             ridge = Ridge(joined, self.head.penalty())
             if config.regularization == "evidence":

@@ -6,7 +6,9 @@ squared as in normal equations. Every regularization then works on (R, z) alone.
 
 References: sequential QR, Å. Björck, Numerical Methods for Least Squares Problems, doi:10.1137/1.9781611971484;
 evidence, D. J. C. MacKay, Neural Comput. 4, 415 (1992), doi:10.1162/neco.1992.4.3.415; relevance determination,
-M. E. Tipping, J. Mach. Learn. Res. 1, 211 (2001); coordinate descent, doi:10.18637/jss.v033.i01.
+M. E. Tipping, J. Mach. Learn. Res. 1, 211 (2001); coordinate descent, doi:10.18637/jss.v033.i01; groups, M. Yuan and
+Y. Lin, J. R. Stat. Soc. B 68, 49 (2006), doi:10.1111/j.1467-9868.2005.00532.x, with the penalty of N. Simon and
+R. Tibshirani, Stat. Sin. 22, 983 (2012), doi:10.5705/ss.2011.075.
 """
 
 from __future__ import annotations
@@ -207,3 +209,73 @@ def lasso(triangle: Triangle, alpha: float, start: Tensor | None = None, rounds:
         if largest < 1e-7 * float(z.norm()):
             break
     return Solution(weights / sizes, alpha, None, int((weights != 0).sum()))
+
+
+class GroupLasso:
+    """Minimizes |R w − z|² / 2 + α Σ_g √p_g |R_g w_g| / √rows over groups g of p_g columns, for any α.
+
+    A group is penalized by the size of what it adds to the labels, whatever the scales and correlations of its
+    columns: in orthonormal directions within the group its minimum is known in closed form. Groups are visited in
+    turn. One of a single column counts as in `lasso`.
+
+    Args:
+        triangle: the rows.
+        groups: `[columns]` number of each column's group; those of −1 are not penalized.
+    """
+
+    def __init__(self, triangle: Triangle, groups: Tensor):
+        self.r, self.z, _ = triangle.parts()
+        self.rows, self.groups = max(triangle.rows, 1), groups
+        self.members = [(groups == g).nonzero()[:, 0] for g in groups.unique().tolist()]
+        parts = [self._orthonormal(own) for own in self.members]
+        self.bases, self.back = [q for q, _ in parts], [b for _, b in parts]
+        self.penalties = [0.0 if int(groups[own[0]]) < 0 else math.sqrt(len(own) / self.rows) for own in self.members]
+        self.start = [q.new_zeros(q.shape[1]) for q in self.bases]
+
+    def _orthonormal(self, own: Tensor) -> tuple[Tensor, Tensor]:
+        """Orthonormal directions `[columns, rank]` of a group and the weights that make them `[members, rank]`."""
+        left, s, right = torch.linalg.svd(self.r[:, own], full_matrices=False)
+        kept = s > 1e-9 * s.max()
+        return left[:, kept], right[kept].T / s[kept]
+
+    def solve(self, alpha: float, rounds: int = 1000) -> Solution:
+        """The minimum, starting from that of the call before: go from the largest α down."""
+        along = self.start
+        left = self.z - sum((q @ a for q, a in zip(self.bases, along, strict=True)), torch.zeros_like(self.z))
+        for _ in range(rounds):
+            largest = 0.0
+            for g, q in enumerate(self.bases):
+                target = q.T @ left + along[g]
+                limit, size = alpha * self.penalties[g], float(target.norm())
+                after = target * (1.0 - limit / size) if size > limit else torch.zeros_like(target)
+                change = after - along[g]
+                along[g] = after
+                left = left - q @ change
+                largest = max(largest, float(change.norm()))
+            if largest < 1e-7 * float(self.z.norm()):
+                break
+        weights = torch.zeros_like(self.z)
+        for own, back, a in zip(self.members, self.back, along, strict=True):
+            weights[own] = back @ a
+        return Solution(weights, alpha, None, int((weights != 0).sum()))
+
+    def used(self, weights: Tensor) -> int:
+        """Number of penalized groups with weights that are not zero."""
+        return len(self.groups[(weights != 0) & (self.groups >= 0)].unique())
+
+
+def refitted(triangle: Triangle, kept: Tensor) -> Solution:
+    """Ridge of the most probable strength on some columns `[columns]` alone, without a lasso's shrinking."""
+    r, z, rest = triangle.parts()
+    places = kept.nonzero()[:, 0]
+    part = Triangle(len(places))
+    outside = torch.cat((z, z.new_tensor([math.sqrt(rest)])))
+    part.add(torch.cat((r[:, places], r.new_zeros((1, len(places))))), outside)
+    part.rows = triangle.rows
+    ridge = Ridge(part)
+    alpha, noise = ridge.evidence()
+    found = ridge.solve(alpha, noise)
+    assert found.spread is not None
+    weights = torch.zeros_like(z).index_copy(0, places, found.weights)
+    spread = found.spread.new_zeros((len(z), found.spread.shape[1])).index_copy(0, places, found.spread)
+    return Solution(weights, alpha, spread, int((weights != 0).sum()))
