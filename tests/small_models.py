@@ -20,6 +20,7 @@ from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
 from adiabat.architectures.local.ace import ACE, ACEConfig
 from adiabat.architectures.local.aenet import Aenet, AenetConfig
 from adiabat.architectures.local.ani import ANI, ANIConfig
+from adiabat.architectures.local.apip import APIP, APIPConfig
 from adiabat.architectures.local.bpnn import BPNN, WACSFNN, BPNNConfig, WACSFNNConfig
 from adiabat.architectures.local.deep_potential import DeepPotential, DeepPotentialConfig
 from adiabat.architectures.local.eann import EANN, EANNConfig
@@ -118,6 +119,7 @@ SMALL_PSF = {
     "regressor": {"kind": "linear"},
 }
 SMALL_BESSEL = {"descriptor": {"kind": "spherical_bessel", "cutoff": 3.0, "n_max": 2}}
+SMALL_APIP = {"descriptor": {"cutoff": 3.0, "degrees": (3, 2, 1), "cutoffs": (3.0, 2.8, 2.6)}}
 SMALL_NICE = {"descriptor": {"kind": "nice", "cutoff": 3.0, "n_max": 2, "l_max": 1, "components": 3}}
 SMALL_ACE = {
     "descriptor": {
@@ -173,6 +175,7 @@ MODELS = {
     "selected": lambda: loosened(Local(LocalConfig.parse(SMALL_LOCAL | {"select": {"count": 4}}), ELEMENTS)),
     "lode": lambda: loosened(Local(LocalConfig.parse(SMALL_LODE), ELEMENTS)),
     "spherical_bessel": lambda: loosened(Local(LocalConfig.parse(SMALL_BESSEL), ELEMENTS)),
+    "apip": lambda: loosened(APIP(APIPConfig.parse(SMALL_APIP), ELEMENTS)),
     "nice": lambda: loosened(Local(LocalConfig.parse(SMALL_NICE), ELEMENTS)),
     "ace": lambda: loosened(ACE(ACEConfig.parse(SMALL_ACE), ELEMENTS), 0.05),
     "snap": lambda: loosened(SNAP(SNAPConfig.parse(SMALL_SNAP), ELEMENTS), 0.02),

@@ -38,6 +38,7 @@ _UNADAPTABLE = (
     "psf",
     "selected",
     "nice",
+    "apip",
     "snap",
     "mtp",
     "ace",

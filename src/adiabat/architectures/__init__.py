@@ -92,6 +92,13 @@ METHODS = {
             {"optimizer": {"rate": 0.03}, "schedule": {"kind": "cosine"}, "epochs": 400},
         ),
         Method(
+            "apip",
+            _WING + "local.apip",
+            "APIP",
+            "Linear in permutationally invariant polynomials of clusters (aPIP)",
+            "10.1088/2632-2153/ab527c",
+        ),
+        Method(
             "local",
             _WING + "local.local",
             "Local",

@@ -91,6 +91,13 @@ DESCRIPTORS = {
             "10.1063/1.5128375",
         ),
         Page(
+            "apip",
+            "apip",
+            "APIPConfig",
+            "Permutationally invariant polynomials of clusters of two to four atoms (aPIP)",
+            "10.1088/2632-2153/ab527c",
+        ),
+        Page(
             "nice",
             "nice",
             "NICEConfig",

@@ -180,6 +180,7 @@ class Step(ConstantModule):
         spread = moments[0] - mean[:, None] * mean
         size = float(spread.trace().clamp(min=1e-30).sqrt())
         for contraction, own in zip(self.mixing or (), moments, strict=True):
+            assert isinstance(contraction, Contraction)
             contraction.adapt(own, self.threshold, size)
         if self.features is not None:
             self.features.adapt(spread, self.threshold, size)
@@ -242,6 +243,7 @@ class NICE(Descriptor):
             density = self._by_degree(rows)
             values = density
             for step in self.steps:
+                assert isinstance(step, Step)
                 step.adapt(values, density)
                 parts = [
                     step([v[k : k + CHUNK] for v in values], [d[k : k + CHUNK] for d in density])[1]
