@@ -17,7 +17,7 @@ from adiabat.testing.structures import structures
 ELEMENTS = [1, 6, 8]
 DPA3_OTHER = {"envelope": "polynomial", "start": "inverse", "angle_inputs": "linear", "messages": 2, "marked": True}
 DPA2_OTHER = {"three_body": None, "mixing": "strip", "reminded": True, "updates": "average", "marked": False}
-CASES = {"dpa2": {}, "dpa2-other": DPA2_OTHER, "dpa3": {}, "dpa3-other": DPA3_OTHER}
+CASES = {"dpa2": {"update_size": 0.1}, "dpa2-other": DPA2_OTHER, "dpa3": {}, "dpa3-other": DPA3_OTHER}
 
 
 def _model(name, elements=ELEMENTS, **changes):

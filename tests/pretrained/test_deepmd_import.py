@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 import adiabat
 from adiabat import checkpoint
 from adiabat.data.info import DataInfo
-from adiabat.errors import CapabilityError, CheckpointError
+from adiabat.errors import CheckpointError
 from adiabat.evaluate import evaluate
 from adiabat.geometry import Graph, System
 from adiabat.pretrained.importers.deepmd import from_kit, read_deep_potential
@@ -37,6 +37,13 @@ def test_parity(shared, name):
     assert report.worst < 1e-12
     assert {d.quantity for d in report.deviations} == {"atomic_energies", "energy", "forces", "stress", "virial"}
     assert all(d.cases >= 9 for d in report.deviations if d.quantity in ("energy", "forces"))
+
+
+def test_parity_of_the_published_model(shared):
+    report = parity(Kit(shared / "golden" / "dpa2-real-water"))
+    assert report.status == "equal", report
+    assert report.worst < 1e-12
+    assert all(d.cases == 3 for d in report.deviations if d.quantity in ("energy", "forces"))
 
 
 def test_parity_with_magnetic_moments(shared):
@@ -93,10 +100,15 @@ def test_parameters_matter(shared):
         ("descriptor", {"type": "SeZM"}, "a descriptor 'SeZM', which has no page"),
         ("descriptor", {"neuron": [4, 8, 8]}, "has shape"),
         ("descriptor", {"resnet_dt": True}, "idt"),
+        ("dpa3", {"env_protection": 0.1}, "env_protection is 0.1"),
+        ("dpa3", {"repflow_args": {"smooth_edge_update": False}}, "smooth_edge_update is False"),
+        ("dpa2", {"smooth": False}, "smooth is False"),
     ],
 )
 def test_what_the_page_does_not_have_is_refused(shared, part, changes, message):
-    options, weights = _options_and_weights(shared, "se-e2-a")
+    name = part if part in ("dpa2", "dpa3") else "se-e2-a"
+    options, weights = _options_and_weights(shared, name)
+    part = "descriptor" if name == part else part
     options |= changes if part is None else {part: options[part] | changes}
     with pytest.raises(CheckpointError, match=message):
         read_deep_potential(options, weights)
@@ -187,8 +199,8 @@ def _written(value, store):
     return store(value) if isinstance(value, np.ndarray) else value
 
 
-@pytest.mark.parametrize("name", ["polar", "dos", "property", "dipole"])
-def test_checkpoints_of_other_properties(shared, tmp_path, name):
+@pytest.mark.parametrize("name", ["polar", "dos", "property", "dipole", "dpa2", "dpa2-paper-like", "dpa3"])
+def test_checkpoints_of_other_models(shared, tmp_path, name):
     options, weights = _options_and_weights(shared, name)
     given = json.loads((shared / "golden" / f"dp-{name}" / "meta.json").read_text())["config"]
     state = {f"model.Default.{k}": v for k, v in weights.items()} | {"_extra_state": {"model_params": given}}
@@ -212,6 +224,13 @@ def test_files_in_the_programs_own_form(shared, tmp_path, name):
         file.attrs["json"] = json.dumps({"software": "deepmd-kit", "model": tree})
     model = import_original(tmp_path / "model.dp").potentials[""]
     assert torch.equal(_energies(model, shared), wanted)
+
+
+def test_the_programs_own_form_of_models_that_pass_messages_is_refused_with_a_way_out(tmp_path):
+    tree = {"type_map": ["O", "H"], "type": "standard", "descriptor": {"type": "dpa3"}, "fitting": {"type": "ener"}}
+    (tmp_path / "model.yaml").write_text("software: deepmd-kit\nmodel: " + json.dumps(tree))
+    with pytest.raises(CheckpointError, match=r"convert it with `dp convert-backend` to .pth"):
+        import_original(tmp_path / "model.yaml")
 
 
 def test_yaml_in_the_programs_own_form(shared, tmp_path):
@@ -260,8 +279,12 @@ def test_frozen_models_are_recognized_without_running_them(shared):
     assert kit.name == "dp-dpa2-original"
     assert kit.meta["resolved_hyperparameters"]["type_map"] == ["O", "H"]
     assert kit.weights()["atomic_model.out_bias"].shape == (1, 2, 1)
-    with pytest.raises(CapabilityError, match="no page for yet"):
-        import_original(path)
+    golden = Kit(shared / "golden" / "dpa2-real-water")
+    model, atoms = import_original(path).potentials[""], golden.structures()["water8_pbc"]
+    found = evaluate(model, Graph.build(System.from_ase(atoms), model.cutoff), ("energy", "forces"))
+    outputs = golden.outputs()
+    assert float(found.energy) == pytest.approx(float(outputs["water8_pbc/energy"].item()), rel=1e-12)
+    np.testing.assert_allclose(found.forces.numpy(), outputs["water8_pbc/forces"], rtol=0.0, atol=1e-12)
 
 
 def test_paddle_programs_hold_no_parameters(shared):

@@ -22,7 +22,7 @@ from adiabat.evaluate import evaluate
 from adiabat.geometry import Graph, System
 from adiabat.nn.fittings import PropertyFitting
 from adiabat.potential import Potential, Referenced
-from adiabat.pretrained.importers.deepmd_messages import KINDS as MESSAGES
+from adiabat.pretrained.importers.deepmd_defaults import MESSAGES, filled
 from adiabat.pretrained.importers.deepmd_messages import read_messages
 from adiabat.pretrained.importers.deepmd_weights import Reader, known
 from adiabat.pretrained.kit import Imported, Kit
@@ -48,7 +48,9 @@ REACH = 2.0  # Å; moments of 6 μB at the usual 0.314 Å/μB
 def from_kit(kit: Kit) -> Imported:
     """The kit's model with its energies of elements."""
     try:
-        model = read_deep_potential(kit.meta["resolved_hyperparameters"], kit.weights())
+        options = kit.meta.get("resolved_hyperparameters")
+        options = filled(kit.meta["hyperparameters"]) if options is None else options
+        model = read_deep_potential(options, kit.weights())
     except KeyError as error:
         raise CheckpointError(
             f"the description of {kit.name} lacks {error}: was it written by DeePMD-kit 3?"

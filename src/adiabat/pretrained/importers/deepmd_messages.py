@@ -16,7 +16,6 @@ from adiabat.nn.residual_updates import ResidualUpdates
 from adiabat.potential import Referenced
 from adiabat.pretrained.importers.deepmd_weights import Reader, known
 
-KINDS = ("dpa2", "dpa3")
 _STYLES = {"res_residual": "trained", "res_avg": "average", "res_incr": "sum"}
 _DESCRIPTOR, _FITTING = "atomic_model.descriptor.", "atomic_model.fitting_net."
 

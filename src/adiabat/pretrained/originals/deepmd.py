@@ -18,62 +18,15 @@ import yaml
 from torch import Tensor
 
 from adiabat.errors import CheckpointError
+from adiabat.pretrained.importers.deepmd_defaults import KINDS, MESSAGES, filled
 from adiabat.pretrained.kit import Kit
 from adiabat.pretrained.originals.inert import Inert, tensors
 from adiabat.pretrained.originals.source import Source
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _YAML = (".yaml", ".yml")
-_KINDS = {"se_a": "se_e2_a", "se_r": "se_e2_r", "se_t": "se_e3", "se_at": "se_e3", "dpa1": "se_atten"}
-_TYPED = ("se_atten", "se_atten_v2", "se_e3_tebd")  # with vectors of the elements
 _BLOCKS = {"se_e2_a": "sea.", "se_e3": "seat.", "se_e3_tebd": "se_ttebd."}
 _BLOCKS |= dict.fromkeys(("se_atten", "se_atten_v2"), "se_atten.")  # as the importer expects them
-# what the program takes where a description leaves something out
-_DESCRIPTOR = {
-    "rcut": 6.0,
-    "rcut_smth": 0.5,
-    "neuron": [10, 20, 40],
-    "axis_neuron": 4,
-    "activation_function": "tanh",
-    "resnet_dt": False,
-    "type_one_side": False,
-    "set_davg_zero": False,
-    "exclude_types": [],
-    "env_protection": 0.0,
-}
-_ATTENTION = {
-    "attn_layer": 2,
-    "tebd_dim": 8,
-    "tebd_input_mode": "concat",
-    "concat_output_tebd": True,
-    "use_econf_tebd": False,
-    "use_tebd_bias": False,
-    "attn": 128,
-    "attn_dotr": True,
-    "normalize": True,
-    "temperature": None,
-    "scaling_factor": 1.0,
-    "smooth_type_embedding": False,
-    "smooth": True,
-}
-_FITTING = {
-    "type": "ener",
-    "neuron": [120, 120, 120],
-    "activation_function": "tanh",
-    "resnet_dt": True,
-    "numb_fparam": 0,
-    "numb_aparam": 0,
-    "dim_case_embd": 0,
-    "mixed_types": False,
-    "exclude_types": [],
-}
-_TASKS = {
-    "ener": {"var_name": "energy", "dim_out": 1},
-    "dipole": {"var_name": "dipole"},
-    "polar": {"var_name": "polar", "fit_diag": True, "shift_diag": True, "scale": 1.0},
-    "dos": {"var_name": "dos", "numb_dos": 300},
-    "property": {"task_dim": 1, "intensive": False, "distinguish_types": True},
-}
 
 
 def recognize(source: Source) -> bool:
@@ -111,10 +64,15 @@ def read(source: Source) -> Kit:
             raise
         raise CheckpointError(f"{source.path} has another layout than DeePMD-kit 3 writes: {error!r}.") from None
     first = options["models"][0] if options.get("type") == "zbl" else options
+    if source.kind in ("binary", "text") and first.get("descriptor", {}).get("type") in MESSAGES:
+        raise CheckpointError(
+            f"{source.path} holds a {first['descriptor']['type']} model in the program's own form: convert it with"
+            " `dp convert-backend` to .pth, which is read."
+        )
     if "descriptor" not in first:
         raise CheckpointError(f"{source.path} describes no model with one descriptor: a single potential is read.")
     own = str(first["descriptor"].get("type"))
-    kind = _KINDS.get(own, own)
+    kind = KINDS.get(own, own)
     task = str(first.get("fitting", {}).get("type", "ener"))
     name = "dp-" + (kind if task == "ener" else task).replace("_", "-")
     return Kit.of(f"{name}-original", {"resolved_hyperparameters": options}, weights, path=source.path)
@@ -154,7 +112,7 @@ def _of_torch(source: Source) -> tuple[dict[str, Any], dict[str, Tensor]]:
         weights = {k.removeprefix(start): v for k, v in state.items() if isinstance(v, Tensor)}
     if not isinstance(given, dict) or "model_dict" in given:
         raise CheckpointError(f"{source.path} holds several models or none: give a frozen one (`dp freeze --head`).")
-    options = _filled(given)
+    options = filled(given)
     return _with_table(options, given, weights) if given.get("use_srtab") else options, weights
 
 
@@ -165,34 +123,6 @@ def _with_table(options: dict[str, Any], given: Mapping[str, Any], weights: Mapp
     tabulated = {"type": "pairtab", "rcut": options["descriptor"]["rcut"], "tab": table}
     radii = {"sw_rmin": given["sw_rmin"], "sw_rmax": given["sw_rmax"], "smin_alpha": given.get("smin_alpha", 0.1)}
     return {"type": "zbl", "type_map": options["type_map"], "models": [options, tabulated], **radii}
-
-
-def _filled(given: Mapping[str, Any]) -> dict[str, Any]:
-    """A description with the program's defaults, in the form of its serialized models."""
-    own = given.get("fitting_net", {})
-    fitting = _FITTING | _TASKS.get(own.get("type", "ener"), {}) | own
-    fitting.setdefault("dim_out", fitting.get("task_dim", fitting.get("numb_dos")))
-    fitting.setdefault("var_name", fitting.get("property_name"))
-    fitting["atom_ener"] = fitting.get("atom_ener") or None
-    kind = given.get("descriptor", {}).get("type", "")
-    fitting["mixed_types"] = _KINDS.get(kind, kind) in _TYPED
-    return {
-        "type_map": given["type_map"],
-        "type": given.get("type", "standard"),
-        "atom_exclude_types": given.get("atom_exclude_types", []),
-        "pair_exclude_types": given.get("pair_exclude_types", []),
-        "descriptor": _filled_descriptor(given.get("descriptor", {})),
-        "fitting": fitting,
-    }
-
-
-def _filled_descriptor(given: Mapping[str, Any]) -> dict[str, Any]:
-    if given.get("type") == "hybrid":
-        return {"type": "hybrid", "list": [_filled_descriptor(part) for part in given["list"]]}
-    filled = _DESCRIPTOR | dict(given)
-    if _KINDS.get(filled.get("type", ""), filled.get("type")) in _TYPED:
-        filled = _ATTENTION | filled | {"sel": filled.get("sel", 0)}
-    return filled
 
 
 def _tree(source: Source) -> dict[str, Any]:
@@ -238,7 +168,7 @@ def _of_descriptor(tree: Mapping[str, Any], start: str) -> Iterator[tuple[str, T
     for place, part in enumerate(tree.get("list", ())):
         yield from _of_descriptor(part, f"{start}descrpt_list.{place}.")
     own, whole = str(tree.get("type")), start
-    start += _BLOCKS.get(_KINDS.get(own, own), "")
+    start += _BLOCKS.get(KINDS.get(own, own), "")
     yield from _named(tree, start, {"davg": "mean", "dstd": "stddev"})
     yield from _of_networks(tree.get("embeddings", {}), f"{start}filter_layers.networks.")
     yield from _of_networks(tree.get("embeddings_strip", {}), f"{start}filter_layers_strip.networks.")
