@@ -17,16 +17,18 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from adiabat.data.dataset import Dataset
+from adiabat.data.dataset import Dataset, Subset
 from adiabat.data.frame import Frame
 from adiabat.described import DescribedPotential, Design
 from adiabat.errors import ConfigError, FitError
 from adiabat.evaluate import evaluate
+from adiabat.fit.evidence import most_probable
 from adiabat.fit.losses import LossConfig, Term
 from adiabat.fit.receipt import check_labels, group_weights
 from adiabat.fit.reduced import GroupLasso, Ridge, Solution, Triangle, lasso, refitted, relevance
 from adiabat.fit.result import FitResult
 from adiabat.geometry import Graph
+from adiabat.nn.gaussian_process import GaussianProcessHead
 from adiabat.nn.heads import LinearInWeights
 from adiabat.potential import Potential, Referenced
 from adiabat.settings import Settings
@@ -41,11 +43,17 @@ class LinearConfig(Settings):
     """Weights of energy (per atom), forces and stress; squares only."""
     errors: dict[Literal["energy", "forces", "stress"], float] = {}
     """Expected errors, eV/atom, eV/Å and eV/Å³, that rows are divided by; if given, `loss` is not used."""
+    error_keys: dict[Literal["energy", "forces", "stress"], str] = {}
+    """Frame info that holds a frame's own expected error of a label, instead of that of `errors`."""
     regularization: Literal["evidence", "ridge", "relevance", "lasso", "group_lasso", "none"] = "evidence"
     """evidence: ridge whose strength makes the labels most probable; ridge and lasso: the best of `alphas` on the
     validation frames; group_lasso: features are dropped in groups, one symmetry function of all elements or one place
     of all elements' features, and what is left is fitted anew as in evidence; relevance: a strength for each weight
     (ARD); none: the shortest least-squares solution."""
+    tune: bool = False
+    """Give a Gaussian process the length scale, or ζ, that makes the labels of `tune_frames` frames most probable."""
+    tune_frames: int = Field(default=20, ge=1)
+    """Training frames that this is found with, evenly taken."""
     alphas: tuple[float, ...] = (1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
     """Strengths to try, in units of the sum of squares (ridge, lasso, group_lasso)."""
     tolerance: float = Field(default=0.0, ge=0.0)
@@ -74,6 +82,11 @@ class LinearConfig(Settings):
                 )
         if self.tolerance > 0 and self.regularization != "group_lasso":
             raise ConfigError(f"fit.tolerance has no effect with regularization {self.regularization}.")
+        lacking = sorted(set(self.error_keys) - set(self.errors))
+        if self.error_keys and self.row_weights:
+            raise ConfigError("fit.error_keys has no effect beside fit.row_weights: leave one of them out.")
+        if lacking:
+            raise ConfigError(f"fit.error_keys.{lacking[0]} has no effect: give fit.errors.{lacking[0]} as well.")
         if self.regularization in ("ridge", "lasso", "group_lasso") and (not self.alphas or min(self.alphas) <= 0):
             raise ConfigError(f"fit.alphas = {self.alphas} needs at least one value, all positive.")
         if self.uncertainty and self.regularization in ("lasso", "none"):
@@ -107,6 +120,8 @@ class LinearFitter:
         assert isinstance(model, DescribedPotential)
         assert isinstance(model.head, LinearInWeights)
         self.potential, self.model, self.head = potential, model, model.head
+        if config.tune and not isinstance(self.head, GaussianProcessHead):
+            raise ConfigError("fit.tune has no effect on this regressor: it is for gaussian_process.")
         self.receipt = check_labels(potential, train, valid, config.wanted)
         self._train, self._valid = train, valid
         groups = config.group_weights if not config.row_weights else dict.fromkeys(config.row_weights, 1.0)
@@ -122,11 +137,11 @@ class LinearFitter:
     def fit(self) -> FitResult:
         """Streams the frames once and solves. Raises FitError if a label is not finite."""
         start = time.monotonic()
+        if self.config.tune:
+            self._tune()
         train = self._triangles(self._train, self._weights)
         valid = self._triangles(self._valid, None)
-        joined = Triangle(self.head.weights.numel())
-        for name, triangle in train.items():
-            joined.join(_scaled(triangle, math.sqrt(self._factor(name, triangle))))
+        joined = self._joined(train)
         history = self._solutions(joined, valid)
         lowest = min(row["valid_loss"] for row, _ in history) * (1.0 + self.config.tolerance)
         best, solution = next(pair for pair in history if not pair[0]["valid_loss"] > lowest)
@@ -144,6 +159,26 @@ class LinearFitter:
             "options": self.config.model_dump(mode="json"),
         }
         return FitResult([row for row, _ in history], best, 1, seconds, receipt, "solved in closed form")
+
+    def _tune(self) -> None:
+        """Sets the kernel's length scale or ζ to the most probable one."""
+        head = self.head
+        assert isinstance(head, GaussianProcessHead)
+        chosen = list(range(0, len(self._train), max(1, len(self._train) // self.config.tune_frames)))
+        frames = Subset(self._train, chosen)
+        weights = None if self._weights is None else self._weights[chosen]
+
+        def improbable(value: float) -> float:
+            head.tune(value)
+            return Ridge(self._joined(self._triangles(frames, weights)), head.penalty()).improbable()
+
+        head.tune(most_probable(improbable, head.scale, whole=head.scaled == "zeta"))
+
+    def _joined(self, triangles: Mapping[str, Triangle]) -> Triangle:
+        joined = Triangle(self.columns)
+        for name, triangle in triangles.items():
+            joined.join(_scaled(triangle, math.sqrt(self._factor(name, triangle))))
+        return joined
 
     def _factor(self, name: str, triangle: Triangle) -> float:
         if self.config.row_weights:
@@ -164,8 +199,17 @@ class LinearFitter:
                 factors = {name: own.get(name, 0.0) for name in out}
             elif weights is not None:
                 factors = dict.fromkeys(out, math.sqrt(float(weights[index])))
+            factors |= {name: factors[name] * self._surer(frame, name) for name in self.config.error_keys}
             self._add({name: triangle for name, triangle in out.items() if factors[name] > 0}, frame, factors)
         return out
+
+    def _surer(self, frame: Frame, name: Any) -> float:
+        """The usual expected error of a label over the frame's own."""
+        usual, key = self.config.errors[name], self.config.error_keys[name]
+        own = float(frame.info.get(key, usual))
+        if not own > 0:
+            raise FitError(f"{key} of a frame is {own:g}: an expected error is positive, so give another or none.")
+        return usual / own
 
     def _add(self, triangles: Mapping[str, Triangle], frame: Frame, factors: Mapping[str, float]) -> None:
         graph = Graph.build(frame.system, self.potential.cutoff)

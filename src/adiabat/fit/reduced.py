@@ -143,6 +143,10 @@ class Ridge:
         alpha = 10.0**best
         return alpha, self._improbable(alpha)[1]
 
+    def improbable(self) -> float:
+        """−2 log p of the labels at the best α and noise, but for a constant that the columns do not enter."""
+        return self._improbable(self.evidence()[0])[0]
+
     def _improbable(self, alpha: float) -> tuple[float, float]:
         """−2 log p but for a constant, and the noise's mean square."""
         square = self.s.square()

@@ -13,7 +13,7 @@ doi:10.1103/PhysRevLett.104.136403; the sparse prior as in doi:10.1002/qua.24927
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -145,6 +145,26 @@ class GaussianProcessHead(LinearInWeights):
         self.selection: Selection = selection
         self.register_buffer("points", torch.zeros((kinds, count or 0, size)))
         self.register_buffer("used", torch.zeros((kinds, count or 0)))
+
+    @property
+    def scaled(self) -> Literal["zeta", "length"]:
+        """The kernel's option that `tune` sets."""
+        return "zeta" if self.options.form in ("dot_product", "polynomial") else "length"
+
+    @property
+    def scale(self) -> float:
+        """Its value."""
+        return getattr(self.options, self.scaled)
+
+    def tune(self, value: float) -> None:
+        """Gives the kernel another ζ or length scale, which is saved with the weights."""
+        self.options = self.options.model_copy(update={self.scaled: value})
+        self.register_buffer("tuned", torch.tensor([value], dtype=torch.float64))
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
+        if prefix + "tuned" in state_dict:
+            self.tune(float(state_dict[prefix + "tuned"]))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def resize(self, count: int) -> None:
         """Makes room for so many points of each element; those there were, and the weights, are lost."""
