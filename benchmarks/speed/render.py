@@ -111,7 +111,7 @@ def write_page(result, docs):
     parts = [
         INTRODUCTION,
         f"Machine: {machine['cpu']}, {machine['cores']} cores; Python {machine['python']}; {', '.join(programs)};"
-        f" {machine['date']}, revision {machine['commit']}, load {machine['load_before']:.1f} before the run"
+        f" {machine['date']}, revision {machine['commit']}, load {machine['load_before']:.1f} before the last run"
         f"{', a quick run' if result['quick'] else ''}.\n",
         "![Ratio of CPU times and cost per atom](speed.svg)\n",
     ]
@@ -126,26 +126,29 @@ def write_page(result, docs):
 def write_plot(result, path):
     """Ratios over atoms on the left, cost per atom of adiabat on the right."""
     matplotlib.rcParams["svg.hashsalt"] = "adiabat"
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 6), layout="constrained")
     curves(left, result["rows"], "inference", lambda row: row["ratio"])
     left.axhline(1.0, color="0.6", linewidth=0.8)
     left.set(xlabel="atoms", ylabel="CPU time, adiabat / peer", xscale="log", yscale="log")
     work = "scaling" if any(row["work"] == "scaling" for row in result["rows"]) else "inference"
     curves(right, result["rows"], work, lambda row: row["ours_ms"] and row["ours_ms"] / row["atoms"])
+    sizes = sorted({row["atoms"] for row in result["rows"] if row["work"] == "inference" and row["atoms"]})
+    left.set_xticks(sizes, [str(size) for size in sizes])
+    left.minorticks_off()
     right.set(xlabel="atoms", ylabel="adiabat, CPU ms per atom", xscale="log", yscale="log")
     for axes in (left, right):
         if axes.get_legend_handles_labels()[1]:
-            axes.legend(fontsize=7)
+            axes.legend(fontsize=6, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.12))
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     plt.close(figure)
 
 
 def curves(axes, rows, work, value):
-    """One line a method and number of threads."""
+    """One line a method, with the fewest threads."""
     chosen = [row for row in rows if row["work"] == work and row["atoms"] and value(row) is not None]
-    for method, threads in sorted({(row["method"], row["threads"]) for row in chosen}):
-        points = sorted(
-            (row["atoms"], value(row)) for row in chosen if (row["method"], row["threads"]) == (method, threads)
-        )
-        label = f"{method}, {threads} thread{'s' if threads > 1 else ''}"
-        axes.plot(*zip(*points, strict=True), marker="o", linestyle="-" if threads == 1 else "--", label=label)
+    axes.set_prop_cycle(color=matplotlib.colormaps["tab20"].colors)
+    for method in sorted({row["method"] for row in chosen}):
+        own = [row for row in chosen if row["method"] == method]
+        least = min(row["threads"] for row in own)
+        points = sorted((row["atoms"], value(row)) for row in own if row["threads"] == least)
+        axes.plot(*zip(*points, strict=True), marker="o", label=method)
