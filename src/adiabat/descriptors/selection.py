@@ -32,6 +32,7 @@ from torch import Tensor
 from adiabat.settings import Settings
 
 FLAT = 1e-10  # variance relative to the feature's mean square, or left after orthogonalization, that counts as none
+FAINT = 1e-6  # variance relative to the largest that counts as none: the next to never seen extrapolates
 
 
 class SelectConfig(Settings):
@@ -93,7 +94,8 @@ class Moments:
     def covariance(self) -> Tensor:
         """`[size, size]`, with zeros for features that do not vary."""
         found = self.scatter / max(self.rows, 1)
-        flat = found.diagonal() <= FLAT * (found.diagonal() + self.mean.square())
+        variance = found.diagonal()
+        flat = (variance <= FLAT * (variance + self.mean.square())) | (variance <= FAINT * variance.max())
         return found.masked_fill(flat[:, None] | flat[None, :], 0.0)
 
 
