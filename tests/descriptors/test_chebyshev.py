@@ -149,20 +149,23 @@ def test_battery():
     assert report.passed, report.text()
 
 
-def test_fits_and_loads(tmp_path):
+@pytest.mark.parametrize("method", ["local", "aenet"])
+def test_fits_and_loads(tmp_path, method):
     from adiabat import load, train
     from adiabat.quickstart import shipped
 
-    descriptor = {"kind": "chebyshev", "cutoff": 3.5, "angular_cutoff": 3.0}
+    options = {"cutoff": 3.5, "angular_cutoff": 3.0}
+    described = {"descriptor": {"kind": "chebyshev"} | options, "regressor": {"kind": "linear"}}
     result = train(
         {
             "data": {"file": str(shipped("ethanol")), "index": ":24"},
-            "model": {"method": "local", "descriptor": descriptor, "regressor": {"kind": "linear"}},
+            "model": {"method": method} | (described if method == "local" else options),
+            "fit": {} if method == "local" else {"epochs": 10},
             "output": str(tmp_path / "run"),
         },
         show=False,
     )
-    assert result.metrics["forces_mae"] < 0.5
+    assert result.metrics["forces_mae"] < (0.5 if method == "local" else 1.5)
     frame = result.prepared.parts["test"][0]
     again = load(tmp_path / "run" / "model.adiabat").predict(frame.to_ase())
     assert abs(again["energy"] - float(frame.labels["energy"])) < 1.0

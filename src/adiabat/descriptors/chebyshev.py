@@ -134,11 +134,15 @@ class Chebyshev(Descriptor):
         kinds = self.element[graph.system.numbers]
         return self.spins.to(dtype).T.index_select(0, graph.of_neighbors(kinds))
 
+    def shapes(self, vectors: Tensor) -> Tensor:
+        """Harmonics of the pairs' directions `[pairs, (angular_order + 1)²]`."""
+        return self.harmonics(vectors.to(self.harmonics.scale.dtype)).to(vectors.dtype)
+
     def from_vectors(self, vectors: Tensor, graph: Graph) -> Tensor:
         r, weight = vectors.norm(dim=1), self.weights(graph, vectors.dtype)
         radial = graph.sum_over_neighbors(weight[:, :, None] * self.radial(r)[:, None])
         shares = weight * self.angular_cut(r)[:, None]
-        density = graph.sum_over_neighbors(shares[:, :, None] * self.harmonics(vectors)[:, None])
+        density = graph.sum_over_neighbors(shares[:, :, None] * self.shapes(vectors)[:, None])
         alone = graph.sum_over_neighbors(shares.square())[:, :, None] * self.aligned.to(r.dtype)
         angular = 0.5 * (density.square() @ self.degrees.T.to(r.dtype) - alone)
         return torch.cat((radial, angular), dim=2).flatten(1)
@@ -152,7 +156,7 @@ class Chebyshev(Descriptor):
             cut = self.angular_cut(r)
             falls = slopes_of(cut, r)[:, :, 0]
             given = vectors.clone().requires_grad_()
-            shapes = self.harmonics(given)
+            shapes = self.shapes(given)
             turns = slopes_of(shapes, given)
         with torch.no_grad():
             r, cut, shapes, weight = r.detach(), cut.detach(), shapes.detach(), self.weights(graph, vectors.dtype)
