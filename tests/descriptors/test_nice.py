@@ -1,6 +1,8 @@
 """NICE: all invariants of each order, contractions of training environments, slopes, and fits."""
 
+import runpy
 from itertools import combinations_with_replacement
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -179,6 +181,14 @@ def test_contractions_are_saved():
     again.load_arrays(made.state_dict())
     graph = several_graphs()[1]
     torch.testing.assert_close(evaluate(again, graph).energy, evaluate(made, graph).energy, rtol=0.0, atol=0.0)
+
+
+def test_errors_fall_with_the_order():
+    """With as many features for each, see the benchmark."""
+    benchmark = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "methane_orders.py"))
+    found = [error for error, _ in benchmark["errors"](500, 200, budget=100, orders=(1, 2, 3)).values()]
+    assert found[1] < 0.6 * found[0]
+    assert found[2] < 0.95 * found[1]
 
 
 def lennard_jones(count):

@@ -234,22 +234,22 @@ class NICE(Descriptor):
         return [rows[:, l * l : (l + 1) ** 2] for l in range(self.config.l_max + 1)]
 
     def adapt(self, graphs: Sequence[Graph]) -> None:
-        """Makes the contractions, order after order, of environments evenly spread over the training graphs."""
+        """Makes the contractions of environments evenly spread over the training graphs."""
         if self.config.components is None and self.config.invariants is None:
             return
         with torch.no_grad():
             rows = torch.cat([self.expansion.from_vectors(g.vectors(), g) for g in graphs]).double()
-            rows = rows[:: max(1, -(-len(rows) // ENVIRONMENTS))]
-            density = self._by_degree(rows)
-            values = density
-            for step in self.steps:
-                assert isinstance(step, Step)
-                step.adapt(values, density)
-                parts = [
-                    step([v[k : k + CHUNK] for v in values], [d[k : k + CHUNK] for d in density])[1]
-                    for k in range(0, len(rows), CHUNK)
-                ]
-                values = [torch.cat(column) for column in zip(*parts, strict=True)]
+            self.adapt_to(rows[:: max(1, -(-len(rows) // ENVIRONMENTS))])
+
+    def adapt_to(self, coefficients: Tensor) -> None:
+        """Makes the contractions, order after order, of environments with these coefficients, see `invariants`."""
+        density = self._by_degree(coefficients)
+        values, places = density, range(0, len(coefficients), CHUNK)
+        for step in self.steps:
+            assert isinstance(step, Step)
+            step.adapt(values, density)
+            parts = [step([v[k : k + CHUNK] for v in values], [d[k : k + CHUNK] for d in density])[1] for k in places]
+            values = [torch.cat(column) for column in zip(*parts, strict=True)]
 
     def jacobian(self, graph: Graph) -> tuple[Tensor, Tensor]:
         """Slopes by the coefficients once for each atom, times the coefficients' slopes by each neighbor."""
