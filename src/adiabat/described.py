@@ -99,6 +99,8 @@ class NetworkConfig(RegressorConfig):
     """Name of the regressor."""
     hidden: tuple[int, ...] = (25, 25)
     """Nodes of each hidden layer."""
+    trunk: tuple[int, ...] = ()
+    """Nodes of layers before those, the same for the atoms of all elements."""
     activation: str = "tanh"
     """Activation function of the hidden layers."""
     members: int = Field(default=1, ge=1)
@@ -110,7 +112,8 @@ class NetworkConfig(RegressorConfig):
         if self.activation not in ACTIVATIONS:
             hint = did_you_mean(self.activation, ACTIVATIONS)
             raise ConfigError(f"activation '{self.activation}' is unknown.{hint}")
-        return NetworkHead(descriptor.sizes, self.hidden, (self.activation,) * len(self.hidden), self.members)
+        activations = (self.activation,) * len(self.hidden)
+        return NetworkHead(descriptor.sizes, self.hidden, activations, self.members, self.trunk, self.activation)
 
     @property
     def scaling(self) -> Rule:

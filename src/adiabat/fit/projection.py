@@ -20,7 +20,7 @@ from torch import Tensor
 from adiabat.data.dataset import Dataset
 from adiabat.described import Design
 from adiabat.descriptors.base import element_index
-from adiabat.fit.linear import LinearConfig, LinearFitter, _errors, _scaled
+from adiabat.fit.linear import LinearConfig, LinearFitter, _errors
 from adiabat.fit.losses import LossConfig, Term
 from adiabat.fit.reduced import Ridge, Solution, Triangle, column_sizes
 from adiabat.fit.result import FitResult
@@ -121,12 +121,6 @@ class ProjectionFitter(LinearFitter):
     @property
     def columns(self) -> int:
         return self.head.weights.numel() + (self.trained if self._both else 0)
-
-    def _joined(self, triangles: dict[str, Triangle]) -> Triangle:
-        joined = Triangle(self.columns)
-        for name, triangle in triangles.items():
-            joined.join(_scaled(triangle, math.sqrt(self._factor(name, triangle))))
-        return joined
 
     def _solution(self, ridge: Ridge) -> Solution:
         """The weights in closed form."""

@@ -5,7 +5,7 @@
 | linear | w_Z0 + Σ_k w_Zk B_k |
 | quadratic | linear + Σ_{k≤l} w_Zkl B_k B_l |
 | gaussian_process | w_Z0 + Σ_s w_Zs k(B, B_s), a sum over sparse points of the same element |
-| network | fully connected layers, one set for each element; an average over a committee |
+| network | fully connected layers, one set for each element, above a trunk for all; an average over a committee |
 
 A head that is linear in its weights gives the columns of a design matrix, and their slopes along pair vectors, to the
 linear fitter, which finds the weights in closed form.
@@ -19,7 +19,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from adiabat.nn.activations import ACTIVATIONS
 from adiabat.nn.element_networks import ElementNetworks
+from adiabat.nn.mlp import MLP
 
 
 class Head(nn.Module):
@@ -44,18 +46,36 @@ class NetworkHead(Head):
         hidden: width of each hidden layer.
         activations: of each hidden layer.
         members: how many networks are averaged.
+        trunk: widths of layers before those, which each member has once for the atoms of all elements.
+        activation: of the trunk's layers.
     """
 
-    def __init__(self, sizes: Sequence[int], hidden: Sequence[int], activations: Sequence[str], members: int = 1):
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        hidden: Sequence[int],
+        activations: Sequence[str],
+        members: int = 1,
+        trunk: Sequence[int] = (),
+        activation: str = "tanh",
+    ):
         super().__init__()
-        self.members = nn.ModuleList(ElementNetworks(sizes, hidden, activations) for _ in range(members))
+        own = (trunk[-1],) * len(sizes) if trunk else sizes
+        self.members = nn.ModuleList(ElementNetworks(own, hidden, activations) for _ in range(members))
+        widths = (max(sizes), *trunk)
+        self.trunks = nn.ModuleList(MLP(widths, activation) for _ in range(members if trunk else 0))
+        self.after = ACTIVATIONS[activation]
 
     def freeze(self) -> None:
         for member in self.members:
             member.freeze()  # type: ignore[operator]
 
     def forward(self, values: Tensor, element: Tensor) -> Tensor:
-        found = [member.everywhere(values, element) for member in self.members]  # type: ignore[operator]
+        inputs = [self.after(trunk(values)) for trunk in self.trunks] or [values] * len(self.members)
+        found = [
+            member.everywhere(own, element)  # type: ignore[operator]
+            for member, own in zip(self.members, inputs, strict=True)
+        ]
         return found[0] if len(found) == 1 else torch.stack(found).mean(dim=0)
 
 
