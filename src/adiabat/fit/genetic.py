@@ -119,7 +119,8 @@ def evolve(
 
     Args:
         start: the descriptor, with a recipe; kinds other than G2, G4 and G5 are not served.
-        train: frames that the linear models are fitted to; tens suffice where forces are fitted.
+        train: frames that the linear models are fitted to; tens suffice where forces are fitted. Single atoms are
+            left out.
         valid: frames that judge them.
         options: of the search.
         show: print one line a generation.
@@ -170,7 +171,9 @@ class _Judge:
     """Validation losses of ridge fits; columns of the design matrix are made once a gene."""
 
     def __init__(self, start: ACSFConfig, train: Dataset, valid: Dataset, forces: float):
-        self.start, self.parts = start, [list(train), list(valid)]
+        self.start = start
+        # as in training runs, isolated atoms are left out: a linear model of bonds cannot serve both
+        self.parts = [[f for f in part if f.system.atoms > 1] for part in (train, valid)]
         numbers = torch.cat([frame.system.numbers for frame in self.parts[0]])
         self.elements = numbers.unique().tolist()
         found = start.recipe.functions(self.elements, start.cutoff)
