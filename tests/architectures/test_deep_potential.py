@@ -214,7 +214,7 @@ def test_models_of_other_properties_give_no_energies():
     graph = Graph.build(WATER, model.cutoff)
     with pytest.raises(CapabilityError, match="gives no energy: leave energy, forces out"):
         evaluate(model, graph)
-    with pytest.raises(CapabilityError, match="for energies alone"):
+    with pytest.raises(CapabilityError, match="for energies without spin only"):
         model.frozen()
     with pytest.raises(ConfigError, match="a dipole needs vectors"):
         _model(DISTANCES, fitting={"kind": "dipole"})

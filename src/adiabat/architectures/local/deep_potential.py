@@ -233,7 +233,7 @@ class DeepPotential(AtomicPotential):
     def freeze(self) -> None:
         if self.head is not None or self.virtual is not None:
             raise CapabilityError(
-                "DeepPotential has fast kernels for energies without spin alone: compile the model instead."
+                "DeepPotential has fast kernels for energies without spin only: compile the model instead."
             )
         members = self.descriptor.members if isinstance(self.descriptor, Hybrid) else (self.descriptor,)
         tabulated = [part for part in members if isinstance(part, SeE2A)]
