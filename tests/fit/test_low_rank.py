@@ -43,6 +43,7 @@ _UNADAPTABLE = (
     "mtp",
     "ace",
     "gap",
+    "fchl19",
     "eann",
     "reann",
     "lennard_jones",
