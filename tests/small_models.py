@@ -28,6 +28,7 @@ from adiabat.architectures.local.fchl19 import FCHL19KRR, FCHL19KRRConfig
 from adiabat.architectures.local.gap import GAP, GAPConfig
 from adiabat.architectures.local.hdnnp4g import HDNNP4G, HDNNP4GConfig
 from adiabat.architectures.local.gm_nn import GMNN, GMNNConfig
+from adiabat.architectures.local.lasp_nn import LaspNN, LaspNNConfig
 from adiabat.architectures.local.local import Local, LocalConfig
 from adiabat.architectures.local.mtp import MTP, MTPConfig
 from adiabat.architectures.local.nep import NEP, NEPConfig
@@ -121,6 +122,7 @@ SMALL_PSF = {
 SMALL_BESSEL = {"descriptor": {"kind": "spherical_bessel", "cutoff": 3.0, "n_max": 2}}
 SMALL_APIP = {"descriptor": {"cutoff": 3.0, "degrees": (3, 2, 1), "cutoffs": (3.0, 2.8, 2.6)}}
 SMALL_NICE = {"descriptor": {"kind": "nice", "cutoff": 3.0, "n_max": 2, "l_max": 1, "components": 3}}
+SMALL_LASP = {"structure": {"cutoff": 3.0, "dihedrals": ((1, 1, 1, 2.0, 1),)}, "hidden": (6,)}
 SMALL_ACE = {
     "descriptor": {
         "cutoff": 3.0,
@@ -183,6 +185,7 @@ MODELS = {
     "fchl19": lambda: small_fchl19(),
     "ani": lambda: ANI(ANIConfig(aev=SMALL_AEV, hidden={"others": (4,)}, members=2), ELEMENTS),
     "aenet": lambda: Aenet(AenetConfig(cutoff=3.0, radial_order=5, angular_cutoff=2.5, hidden=(6,)), ELEMENTS),
+    "lasp_nn": lambda: LaspNN(LaspNNConfig.parse(SMALL_LASP), ELEMENTS),
     "gm_nn": lambda: GMNN(GMNNConfig(cutoff=3.0, basis=4, radial=2, hidden=(6,)), ELEMENTS),
     "mtp": lambda: loosened(MTP(MTPConfig(cutoff=3.0, level=8, basis=4, inner=0.5), ELEMENTS), 0.02),
     "eann": lambda: EANN(EANNConfig.parse(SMALL_EANN | {"network": {"hidden": [6], "blocks": 0}}), ELEMENTS),

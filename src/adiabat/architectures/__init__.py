@@ -84,6 +84,14 @@ METHODS = {
             {"optimizer": {"rate": 0.003}, "schedule": {"kind": "cosine"}, "epochs": 400},
         ),
         Method(
+            "lasp_nn",
+            _WING + "local.lasp_nn",
+            "LaspNN",
+            "Element networks on power-type structure descriptors (LASP)",
+            "10.1039/C7SC01459G",
+            {"optimizer": {"rate": 0.003}, "schedule": {"kind": "cosine"}, "epochs": 400},
+        ),
+        Method(
             "gm_nn",
             _WING + "local.gm_nn",
             "GMNN",

@@ -77,6 +77,13 @@ DESCRIPTORS = {
             "10.1103/PhysRevB.96.014112",
         ),
         Page(
+            "ptsd",
+            "ptsd",
+            "PTSDConfig",
+            "Power-type structure descriptors of two, three and four bodies (PTSD)",
+            "10.1039/C7SC01459G",
+        ),
+        Page(
             "snap",
             "snap",
             "SNAPDescriptorConfig",
