@@ -45,7 +45,7 @@ class APIPConfig(DescriptorConfig):
     """Name of the descriptor."""
     form: Literal["angles", "distances"] = "angles"
     """Coordinates of a cluster beside the distances to its center: cosines there, or the neighbors' distances."""
-    degrees: tuple[int, ...] = (12, 8, 5)
+    degrees: tuple[int, ...] = (10, 6, 3)
     """Largest total degree of two, three and four bodies; as many orders as numbers, at most three."""
     cutoffs: tuple[float, ...] = ()
     """Radius of each body order, Å; empty: `cutoff` for all."""
