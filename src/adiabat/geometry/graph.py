@@ -72,7 +72,7 @@ class Graph:
         """r_j + shift·cell − r_i, `[pairs, 3]`, Å."""
         positions = self.system.positions
         cells = self.system.cell[self.system.system[self.centers]]
-        offsets = torch.einsum("pk,pkl->pl", self.shifts.to(positions.dtype), cells)
+        offsets = torch.bmm(self.shifts.to(positions.dtype)[:, None], cells)[:, 0]
         return positions[self.neighbors] - positions[self.centers] + offsets
 
     def of_centers(self, values: Tensor) -> Tensor:
