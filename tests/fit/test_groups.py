@@ -94,7 +94,7 @@ def planted():
 def test_whole_symmetry_functions_are_found_and_the_rest_is_dropped():
     groups, frames = planted()
     potential = model()
-    config = LinearConfig(regularization="group_lasso", alphas=(1e-4, 1e-3, 1e-2), tolerance=0.5)
+    config = LinearConfig(regularization="group_lasso", alphas=(1e-4, 1e-3, 1e-2), concession=0.5)
     result = LinearFitter(potential, frames, frames, config).fit()
     kept = potential.head.weights.detach() != 0
     found = set(groups[kept].tolist())
@@ -120,8 +120,8 @@ def test_frozen_models_leave_out_what_has_no_weight(select):
 
 
 def test_refuses_what_has_no_effect():
-    with pytest.raises(ConfigError, match="tolerance has no effect"):
-        LinearConfig(tolerance=0.1).check()
+    with pytest.raises(ConfigError, match="concession has no effect"):
+        LinearConfig(concession=0.1).check()
     potential = model(regressor={"kind": "quadratic"}, select={"count": 3})
     with pytest.raises(ConfigError, match="choose that, or lasso"):
         potential.weight_groups()

@@ -56,7 +56,7 @@ class LinearConfig(Settings):
     """Training frames that this is found with, evenly taken."""
     alphas: tuple[float, ...] = (1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
     """Strengths to try, in units of the sum of squares (ridge, lasso, group_lasso)."""
-    tolerance: float = Field(default=0.0, ge=0.0)
+    concession: float = Field(default=0.0, ge=0.0)
     """The largest strength whose validation loss is within this fraction of the lowest is taken (group_lasso)."""
     uncertainty: bool = False
     """Keep the weights' covariance, so that predictions have an uncertainty (evidence, ridge, relevance)."""
@@ -80,8 +80,8 @@ class LinearConfig(Settings):
                 raise ConfigError(
                     f"fit.loss.{name}: a linear fit has squares of all components alike (kind mse, no elements)."
                 )
-        if self.tolerance > 0 and self.regularization != "group_lasso":
-            raise ConfigError(f"fit.tolerance has no effect with regularization {self.regularization}.")
+        if self.concession > 0 and self.regularization != "group_lasso":
+            raise ConfigError(f"fit.concession has no effect with regularization {self.regularization}.")
         lacking = sorted(set(self.error_keys) - set(self.errors))
         if self.error_keys and self.row_weights:
             raise ConfigError("fit.error_keys has no effect beside fit.row_weights: leave one of them out.")
@@ -143,7 +143,7 @@ class LinearFitter:
         valid = self._triangles(self._valid, None)
         joined = self._joined(train)
         history = self._solutions(joined, valid)
-        lowest = min(row["valid_loss"] for row, _ in history) * (1.0 + self.config.tolerance)
+        lowest = min(row["valid_loss"] for row, _ in history) * (1.0 + self.config.concession)
         best, solution = next(pair for pair in history if not pair[0]["valid_loss"] > lowest)
         with torch.no_grad():
             self.head.weights.copy_(solution.weights.reshape(self.head.weights.shape))
