@@ -4,9 +4,11 @@ import pytest
 import torch
 from small_models import SMALL_DPA2, SMALL_DPA3, several_graphs
 
+from adiabat import checkpoint
 from adiabat.architectures import build, method
 from adiabat.architectures.invariant.dpa2 import DPA2, DPA2Config
 from adiabat.architectures.invariant.dpa3 import DPA3, DPA3Config
+from adiabat.data.info import DataInfo
 from adiabat.errors import ConfigError
 from adiabat.evaluate import evaluate
 from adiabat.geometry import Graph, PairList
@@ -32,9 +34,23 @@ def _model(name, elements=ELEMENTS, **changes):
 
 @pytest.mark.parametrize("name", CASES)
 def test_battery(name):
-    skip = ("NVE",) if name in ("dpa2", "dpa3") else ("NVE", "FIT", "RT")
-    report = run_battery(_model(name, **CASES[name]), skip=skip)
+    report = run_battery(_model(name, **CASES[name]), skip=("NVE", "FIT", "RT"))
     assert report.passed, report.text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dpa2", "dpa3"])
+def test_learns_and_is_captured(name):
+    report = run_battery(_model(name, **CASES[name]), skip=("NVE", "INV", "FD", "CUT", "EXT", "PBC", "BATCH"))
+    assert report.passed, report.text()
+
+
+@pytest.mark.parametrize("name", ["dpa2", "dpa3"])
+def test_saved_and_loaded(name, tmp_path):
+    model, graph = _model(name, [1, 8]), several_graphs()[0]
+    checkpoint.save(tmp_path / "model.adiabat", model, DataInfo(elements=model.elements))
+    loaded = checkpoint.load(tmp_path / "model.adiabat").potential
+    assert torch.equal(evaluate(loaded, graph).energy, evaluate(model, graph).energy)
 
 
 def test_registered_with_the_published_options():
