@@ -75,7 +75,8 @@ def compare(name, backend, dtype, tolerance, terms=TERMS):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in ("mace-nonlinear", "dpa2") else ()) for name in MODELS]
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in ("mace-nonlinear", "dpa2") else ()) for name in MODELS],
 )
 def test_captured_gradients_equal_eager_ones(name):
     compare(name, "captured", torch.float64, 1e-9)
