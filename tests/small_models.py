@@ -26,8 +26,8 @@ from adiabat.architectures.local.deep_potential import DeepPotential, DeepPotent
 from adiabat.architectures.local.eann import EANN, EANNConfig
 from adiabat.architectures.local.fchl19 import FCHL19KRR, FCHL19KRRConfig
 from adiabat.architectures.local.gap import GAP, GAPConfig
-from adiabat.architectures.local.hdnnp4g import HDNNP4G, HDNNP4GConfig
 from adiabat.architectures.local.gm_nn import GMNN, GMNNConfig
+from adiabat.architectures.local.hdnnp4g import HDNNP4G, HDNNP4GConfig
 from adiabat.architectures.local.lasp_nn import LaspNN, LaspNNConfig
 from adiabat.architectures.local.local import Local, LocalConfig
 from adiabat.architectures.local.mtp import MTP, MTPConfig
@@ -174,7 +174,7 @@ MODELS = {
     "psf": lambda: loosened(Local(LocalConfig.parse(SMALL_PSF), ELEMENTS)),
     "hdnnp_4g": lambda: loosened(HDNNP4G(HDNNP4GConfig(**SMALL_HDNNP4G), ELEMENTS)),
     "local": lambda: loosened(Local(LocalConfig.parse(SMALL_LOCAL), ELEMENTS)),
-    "selected": lambda: loosened(Local(LocalConfig.parse(SMALL_LOCAL | {"select": {"count": 4}}), ELEMENTS)),
+    "selected": lambda: loosened(Local(LocalConfig.parse(SMALL_LOCAL | {"select": {"count": 9}}), ELEMENTS)),
     "lode": lambda: loosened(Local(LocalConfig.parse(SMALL_LODE), ELEMENTS)),
     "spherical_bessel": lambda: loosened(Local(LocalConfig.parse(SMALL_BESSEL), ELEMENTS)),
     "apip": lambda: loosened(APIP(APIPConfig.parse(SMALL_APIP), ELEMENTS)),

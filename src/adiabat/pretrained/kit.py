@@ -130,8 +130,8 @@ class Imported:
         differs: why the program's numbers for a structure are not those of the model as such, "" where they are.
         arrays: variant name to what gives the kit's own arrays for a structure, in its units and by its names, for
             kits of descriptors, which have no potential.
-        together: gives the arrays of all structures (by name) at once, by the full names of the kit's outputs, for kits
-            of kernels, whose numbers belong to pairs of structures.
+        together: gives the arrays of all structures (by name) at once, by the full names of the kit's outputs, for
+            kits of kernels, whose numbers belong to pairs of structures.
     """
 
     potentials: Mapping[str, Potential]

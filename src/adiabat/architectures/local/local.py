@@ -30,8 +30,8 @@ class LocalConfig(ArchitectureConfig):
     descriptor: AnyDescriptor = ACSFConfig()
     """What describes an atom's surroundings: `kind` and its options."""
     select: SelectConfig | None = None
-    """Features of each element that are used, chosen from the training data: `method` (cur, farthest, pearson, random),
-    `count` and their options; null for all of the descriptor's."""
+    """Features of each element that are used, chosen from the training data: `method` (cur, farthest, pearson or
+    random), `count` and their options; null for all of the descriptor's."""
     regressor: AnyRegressor = LinearConfig()
     """What makes an energy of that: `kind` (linear, quadratic, gaussian_process, network) and its options."""
 

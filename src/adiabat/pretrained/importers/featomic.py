@@ -104,7 +104,8 @@ def _hermite(tables: list[Mapping[str, Any]], n_max: int, radius: float) -> Radi
         if not np.allclose(places, np.linspace(0.0, radius, len(points)), rtol=0.0, atol=1e-9 * radius):
             raise CapabilityError("featomic's tabulated functions are read if all have the same equidistant points.")
         f, g = (np.array([p[name] for p in given["points"]]) for name in ("values", "derivatives"))
-        f, g = (np.pad(x, ((0, 0), (0, n_max - x.shape[1]))) for x in (f, step * g))
+        absent = np.zeros((len(points), n_max - f.shape[1]))
+        f, g = (np.concatenate((x, absent), axis=1) for x in (f, step * g))
         jump, slope = f[1:] - f[:-1], g[1:] + g[:-1]
         out[:, 0, :, l], out[:, 1, :, l] = f[:-1], g[:-1]
         out[:, 2, :, l], out[:, 3, :, l] = 3.0 * jump - slope - g[:-1], slope - 2.0 * jump
