@@ -1,11 +1,8 @@
 // FCHL19: two- and three-body terms on grids of distances, their gradient and their Jacobian (fchl19.py).
 //
 // Gaussians on an equally spaced grid need no exponential each: from the grid point nearest to the middle outwards each
-// is the one before times a ratio, and the ratios are a geometric series. Each center writes to its own row and its own
-// pairs, so nothing depends on the number of threads.
-#include <limits>
-
-#include "common.hpp"
+// is the one before times a ratio, and the ratios are a geometric series.
+#include "centers.hpp"
 
 constexpr double TINY = 1e-12;  // under a square root, as in torch
 constexpr int COMPONENTS = 3;
@@ -23,8 +20,6 @@ struct Problem {
         return kinds * radial + (a * kinds - a * (a - 1) / 2 + b - a) * 2 * order * angular;
     }
 };
-
-enum Mode { VALUES, PULL, JACOBIAN };
 
 inline void fade(double r, double cutoff, double& value, double& slope) {
     value = 0.5 * (std::cos(M_PI * r / cutoff) + 1), slope = -0.5 * M_PI / cutoff * std::sin(M_PI * r / cutoff);
@@ -198,23 +193,6 @@ struct Center {
     }
 };
 
-template <typename T, Mode MODE>
-void sweep(const Problem<T>& q, const T* rows, T* made, index_t threads) {
-    const index_t pairs = q.atoms ? q.begins[q.atoms] : 0;
-    const index_t count = MODE == VALUES ? q.atoms * q.size : pairs * (MODE == PULL ? 3 : 3 * q.size);
-    if (std::any_of(q.kind, q.kind + q.atoms, [&](index_t e) { return e < 0 || e >= q.kinds; })) {
-        std::fill(made, made + count, std::numeric_limits<T>::quiet_NaN());
-        return;
-    }
-#pragma omp parallel num_threads(threads) if (q.atoms > 1)
-    {
-        Center<T, MODE> center(q);
-#pragma omp for schedule(dynamic, 8)
-        for (index_t i = 0; i < q.atoms; ++i)
-            center.evaluate(i, (MODE == VALUES ? made : (T*)rows) + (MODE == JACOBIAN ? 0 : i * q.size), made);
-    }
-}
-
 #define PROBLEM(T)                                                                                               \
     index_t atoms, index_t kinds, index_t size, index_t radial, index_t angular, index_t order,                  \
         const index_t *begins, const index_t *neighbors, const index_t *kind, const T *vectors, double cutoff,   \
@@ -226,13 +204,13 @@ void sweep(const Problem<T>& q, const T* rows, T* made, index_t threads) {
 
 #define EXPORTS(name, T)                                                                      \
     extern "C" void forward_##name(PROBLEM(T), T* values, index_t threads) {                  \
-        sweep<T, VALUES>(GIVEN, nullptr, values, threads);                                    \
+        sweep<Center, T, VALUES>(GIVEN, nullptr, values, threads);                            \
     }                                                                                         \
     extern "C" void backward_##name(PROBLEM(T), const T* rows, T* made, index_t threads) {    \
-        sweep<T, PULL>(GIVEN, rows, made, threads);                                           \
+        sweep<Center, T, PULL>(GIVEN, rows, made, threads);                                   \
     }                                                                                         \
     extern "C" void jacobian_##name(PROBLEM(T), T* made, index_t threads) {                   \
-        sweep<T, JACOBIAN>(GIVEN, nullptr, made, threads);                                    \
+        sweep<Center, T, JACOBIAN>(GIVEN, nullptr, made, threads);                            \
     }
 EXPORTS(f32, float)
 EXPORTS(f64, double)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from torch import Tensor
 
 from adiabat.kernels.build import call, library, same_type
-from adiabat.kernels.pairs import PairIndex
 from adiabat.kernels.rows import RowKernel
 
 NAME = "fchl19"
@@ -49,13 +48,6 @@ class FCHL19Terms(RowKernel):
         self.grids, self.kinds = grids, kinds
         self.series = series.detach().double().contiguous()
         self.size = kinds * grids.radial + kinds * (kinds + 1) * len(series) * grids.angular
-
-    def jacobian(self, vectors: Tensor, kinds: Tensor, pairs: PairIndex) -> Tensor:
-        """Slopes of the center's features by each pair vector `[pairs, size, 3]`, without gradient history."""
-        vectors = vectors.detach().contiguous()
-        made = vectors.new_empty((len(vectors), self.size, 3))
-        self.call("jacobian", (vectors, kinds.contiguous(), pairs.neighbors.contiguous(), pairs.begins), made)
-        return made
 
     def call(self, function: str, inputs: Sequence[Tensor], *rest: Tensor) -> None:
         vectors, kinds, neighbors, begins = inputs

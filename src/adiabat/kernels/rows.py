@@ -32,6 +32,16 @@ class RowKernel(Kernel):
         (made,) = self.apply(vectors, kinds, pairs.neighbors, pairs.begins)
         return made
 
+    def jacobian(self, vectors: Tensor, kinds: Tensor, pairs: PairIndex) -> Tensor:
+        """Slopes of the center's row by each pair vector `[pairs, size, 3]`, without gradient history.
+
+        For kernels whose C++ has `jacobian` beside `forward` and `backward`.
+        """
+        vectors = vectors.detach().contiguous()
+        made = vectors.new_empty((len(vectors), self.size, 3))
+        self.call("jacobian", (vectors, kinds.contiguous(), pairs.neighbors.contiguous(), pairs.begins), made)
+        return made
+
     def outputs(self, *inputs: Tensor) -> list[Tensor]:
         return [inputs[0].new_empty((inputs[1].shape[0], self.size))]
 

@@ -1,12 +1,14 @@
 // Atom-centered symmetry functions, their gradient and their Jacobian (symmetry_functions.py).
 //
 // The neighbors of a center are sorted by element. Triplets of one pair of elements, or of all neighbors in functions
-// that weigh them, are enumerated eight or sixteen at a time, those within the cutoffs are packed side by side, and every full vector of them is evaluated at once.
+// that weigh them, are enumerated eight or sixteen at a time, those within the cutoffs are packed side by side, and
+// every full vector of them is evaluated at once.
 // Each center writes to its own row and its own pairs, so nothing depends on the number of threads.
 #include <limits>
 #include <utility>
 
 #include "by_element.hpp"
+#include "centers.hpp"
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
@@ -94,8 +96,6 @@ struct Problem {
     const double* zetas;
     const T *shift, *factor;
 };
-
-enum Mode { VALUES, PULL, JACOBIAN };
 
 constexpr double UNIT[2] = {1, 0};
 
@@ -459,23 +459,6 @@ struct Center : ByElement<T> {
     }
 };
 
-template <typename T, Mode MODE>
-void sweep(const Problem<T>& q, const T* rows, T* made, index_t threads) {
-    const index_t pairs = q.atoms ? q.begins[q.atoms] : 0;
-    const index_t count = MODE == VALUES ? q.atoms * q.size : pairs * (MODE == PULL ? 3 : 3 * q.size);
-    if (std::any_of(q.kind, q.kind + q.atoms, [&](index_t e) { return e < 0 || e >= q.kinds; })) {
-        std::fill(made, made + count, std::numeric_limits<T>::quiet_NaN());
-        return;
-    }
-#pragma omp parallel num_threads(threads) if (q.atoms > 1)
-    {
-        Center<T, MODE> center(q);
-#pragma omp for schedule(dynamic, 8)
-        for (index_t i = 0; i < q.atoms; ++i)
-            center.evaluate(i, (MODE == VALUES ? made : (T*)rows) + (MODE == JACOBIAN ? 0 : i * q.size), made);
-    }
-}
-
 #define LAYOUT                                                                                                    \
     index_t classes, index_t slots, index_t widest, index_t angles, const Window *windows, const Window *turns,   \
         const double *ends, const double *turn_ends, const double *weights,                                       \
@@ -494,15 +477,15 @@ void sweep(const Problem<T>& q, const T* rows, T* made, index_t threads) {
 #define EXPORTS(name, T)                                                                                         \
     extern "C" void forward_##name(GIVEN(T), T* values, index_t threads) {                                       \
         PROBLEM(T);                                                                                              \
-        sweep<T, VALUES>(q, nullptr, values, threads);                                                           \
+        sweep<Center, T, VALUES>(q, nullptr, values, threads);                                                   \
     }                                                                                                            \
     extern "C" void backward_##name(GIVEN(T), const T* gradients, T* made, index_t threads) {                    \
         PROBLEM(T);                                                                                              \
-        sweep<T, PULL>(q, gradients, made, threads);                                                             \
+        sweep<Center, T, PULL>(q, gradients, made, threads);                                                     \
     }                                                                                                            \
     extern "C" void jacobian_##name(GIVEN(T), T* made, index_t threads) {                                        \
         PROBLEM(T);                                                                                              \
-        sweep<T, JACOBIAN>(q, nullptr, made, threads);                                                           \
+        sweep<Center, T, JACOBIAN>(q, nullptr, made, threads);                                                   \
     }
 EXPORTS(f32, float)
 EXPORTS(f64, double)

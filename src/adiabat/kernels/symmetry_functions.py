@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from adiabat.kernels.build import call, library, same_type
-from adiabat.kernels.pairs import PairIndex
 from adiabat.kernels.rows import RowKernel
 
 NAME = "symmetry_functions"
@@ -110,13 +109,6 @@ class SymmetryFunctions(RowKernel):
     def to(self, dtype: torch.dtype) -> SymmetryFunctions:
         """A kernel for this floating-point type."""
         return self.scaled(self._shift.to(dtype), self._factor.to(dtype))
-
-    def jacobian(self, vectors: Tensor, kinds: Tensor, pairs: PairIndex) -> Tensor:
-        """Slopes of the center's features by each pair vector `[pairs, size, 3]`, without gradient history."""
-        vectors = vectors.detach().contiguous()
-        made = vectors.new_empty((len(vectors), self.size, 3))
-        self.call("jacobian", (vectors, kinds.contiguous(), pairs.neighbors.contiguous(), pairs.begins), made)
-        return made
 
     def call(self, function: str, inputs: Sequence[Tensor], *rest: Tensor) -> None:
         vectors, kinds, neighbors, begins = inputs
