@@ -5,16 +5,13 @@ from itertools import combinations, permutations
 import numpy as np
 import pytest
 import torch
-from small_models import ELEMENTS, loosened, several_graphs, structure
+from lennard_jones import labeled, linear_error, loss_left
+from small_models import ELEMENTS, loosened, several_graphs
 
-from adiabat.architectures.classical.lennard_jones import LennardJones, LennardJonesConfig
 from adiabat.architectures.local.local import Local, LocalConfig
-from adiabat.data import Frame, MemoryDataset
 from adiabat.descriptors.ace import ACEDescriptorConfig
 from adiabat.descriptors.apip import APIPConfig
 from adiabat.errors import ConfigError
-from adiabat.evaluate import evaluate
-from adiabat.fit.linear import LinearConfig, LinearFitter
 from adiabat.geometry import Graph, System
 from adiabat.testing.battery import run_battery
 
@@ -156,41 +153,14 @@ def test_elements_are_told_apart():
     torch.testing.assert_close(descriptor(Graph.build(same, 3.0))[0], rows[1], rtol=1e-10, atol=1e-12)
 
 
-def lennard_jones(count):
-    target = LennardJones(LennardJonesConfig(sigma=1.2, cutoff=3.0, ending="linear"), ELEMENTS)
-    frames = []
-    for seed in range(count):
-        system = structure(8, 4.0, seed)
-        made = evaluate(target, Graph.build(system, 3.0), ("energy", "forces"))
-        frames.append(Frame(system, {"energy": made.energy[0].detach(), "forces": made.forces.detach()}, {}))
-    return MemoryDataset(frames)
-
-
 def test_linear_fit():
-    data = lennard_jones(12)
     config = {"descriptor": small(degrees=(8, 2)).model_dump(), "regressor": {"kind": "linear"}}
-    model = Local(LocalConfig.parse(config), ELEMENTS)
-    best = LinearFitter(model, data, data, LinearConfig()).fit().best
-    size = torch.cat([data[k].labels["forces"] for k in range(len(data))]).square().mean().sqrt()
-    assert best["valid_forces_rmse"] < 0.05 * float(size)
+    assert linear_error(Local(LocalConfig.parse(config), ELEMENTS), labeled(12)) < 0.05
 
 
 def test_network_fit():
-    data = lennard_jones(8)
-    frames = [data[k] for k in range(len(data))]
     config = {"descriptor": small().model_dump(), "regressor": {"kind": "network"}}
-    model = Local(LocalConfig.parse(config), ELEMENTS)
-    model.adapt([Graph.build(f.system, 3.0) for f in frames])
-    graph = Graph.build(System.batch([f.system for f in frames]), 3.0)
-    wanted = torch.stack([f.labels["energy"] for f in frames])
-    optimizer, losses = torch.optim.Adam(model.parameters(), lr=0.02), []
-    for _ in range(25):
-        optimizer.zero_grad()
-        loss = (model(graph).energy - wanted).square().mean()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
-    assert losses[-1] < 0.2 * losses[0]
+    assert loss_left(Local(LocalConfig.parse(config), ELEMENTS), labeled(8)) < 0.2
 
 
 def test_battery():

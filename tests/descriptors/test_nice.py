@@ -7,17 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_models import ELEMENTS, loosened, several_graphs, structure
+from lennard_jones import labeled, linear_error, loss_left
+from small_models import ELEMENTS, loosened, several_graphs
 
-from adiabat.architectures.classical.lennard_jones import LennardJones, LennardJonesConfig
 from adiabat.architectures.local.local import Local, LocalConfig
-from adiabat.data import Frame, MemoryDataset
 from adiabat.descriptors.base import Descriptor
 from adiabat.descriptors.nice import NICEConfig
 from adiabat.descriptors.soap import SOAPConfig
 from adiabat.descriptors.soap_bispectrum import SOAPBispectrumConfig
 from adiabat.evaluate import evaluate
-from adiabat.fit.linear import LinearConfig, LinearFitter
 from adiabat.geometry import Graph, System
 from adiabat.kernels.build import available
 from adiabat.kernels.density_power import NAME
@@ -191,38 +189,14 @@ def test_errors_fall_with_the_order():
     assert found[2] < 0.95 * found[1]
 
 
-def lennard_jones(count):
-    target = LennardJones(LennardJonesConfig(sigma=1.2, cutoff=3.0, ending="linear"), ELEMENTS)
-    frames = []
-    for seed in range(count):
-        system = structure(8, 4.0, seed)
-        made = evaluate(target, Graph.build(system, 3.0), ("energy", "forces"))
-        frames.append(Frame(system, {"energy": made.energy[0].detach(), "forces": made.forces.detach()}, {}))
-    return MemoryDataset(frames)
-
-
 def test_linear_fit():
-    data, made = lennard_jones(10), model(n_max=6, sigma=0.3, components=2, invariants=20)
+    data, made = labeled(10), model(n_max=6, sigma=0.3, components=2, invariants=20)
     made.adapt([Graph.build(data[k].system, 3.0) for k in range(len(data))])
-    best = LinearFitter(made, data, data, LinearConfig()).fit().best
-    size = torch.cat([data[k].labels["forces"] for k in range(len(data))]).square().mean().sqrt()
-    assert best["valid_forces_rmse"] < 0.1 * float(size)
+    assert linear_error(made, data) < 0.1
 
 
 def test_network_fit():
-    data, made = lennard_jones(8), model("network", components=3, invariants=10)
-    frames = [data[k] for k in range(len(data))]
-    made.adapt([Graph.build(f.system, 3.0) for f in frames])
-    graph = Graph.build(System.batch([f.system for f in frames]), 3.0)
-    wanted = torch.stack([f.labels["energy"] for f in frames])
-    optimizer, losses = torch.optim.Adam(made.parameters(), lr=0.02), []
-    for _ in range(25):
-        optimizer.zero_grad()
-        loss = (made(graph).energy - wanted).square().mean()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
-    assert losses[-1] < 0.2 * losses[0]
+    assert loss_left(model("network", components=3, invariants=10), labeled(8)) < 0.2
 
 
 def test_battery():
