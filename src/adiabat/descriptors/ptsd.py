@@ -1,26 +1,32 @@
 """Power-type structure descriptors (PTSD).
 
-S.-D. Huang, C. Shang, X.-J. Zhang and Z.-P. Liu, Chem. Sci. 8, 6327 (2017), doi:10.1039/C7SC01459G; program: LASP,
+S.-D. Huang, C. Shang, P.-L. Kang and Z.-P. Liu, Chem. Sci. 9, 8644 (2018), doi:10.1039/C8SC03427C; program: LASP,
 doi:10.1002/wcms.1415.
 
-| paper | here | shape, unit |
-|---|---|---|
-| r_ij, θ_jik, δ_ijkl | `Surroundings` | [atoms, slots, ...], Å |
-| f_c(r) = ½ tanh³(1 − r/r_c) | `tanh_cutoff` | 1 |
-| R^n(r) = r^n f_c(r) | `Surroundings.power` | 1 |
-| S¹ = Σ_j R^n(r_ij) | `powers` | n |
-| S² = (Σ_m |Σ_j R^n(r_ij) Y_Lm(r_ij)|²)^½ | `shells` | n, L |
-| S³ = 2^(1−ζ) Σ_jk (1 + λ cos θ)^ζ R^n(r_ij) R^m(r_ik) R^p(r_jk) | `triangles` | n, m, p, ζ, λ |
-| S⁴, the same without R^p | `angles` | n, m, ζ, λ |
-| S⁵ = (Σ_m |Σ_jk R^n R^m R^p (Y_Lm(r_ij) + Y_Lm(r_ik))|²)^½, R as in S³ | `planes` | n, m, p, L |
-| S⁶ = 2^(1−ζ) Σ_jkl (1 + λ cos δ_ijkl)^ζ R^n(r_ij) R^m(r_ik) R^p(r_il) | `dihedrals` | n, m, p, ζ, λ |
+| paper | equation | here | shape, unit |
+|---|---|---|---|
+| r_ij, θ_ijk at i, δ_ijkl about i–j | | `Surroundings` | [atoms, slots, ...], Å |
+| f_c(r) = ½ tanh³(1 − r/r_c) | 2 | `tanh_cutoff` | 1 |
+| R^n(r) = r^n f_c(r) | 5 | `Surroundings.power` | 1 |
+| S¹ = Σ_j R^n(r_ij) | 6 | `powers` | n |
+| S² = (Σ_m |Σ_j R^n(r_ij) Y_Lm(r_ij)|²)^½ | 7 | `shells` | n, L |
+| S³ = 2^(1−ζ) Σ_jk (1 + λ cos θ)^ζ R^n(r_ij) R^m(r_ik) R^p(r_jk) | 8 | `triangles` | n, m, p, ζ, λ |
+| S⁴, the same without R^p | 9 | `angles` | n, m, ζ, λ |
+| S⁵ = (Σ_m |Σ_jk R^n R^m R^p (Y_Lm(r_ij) + Y_Lm(r_ik))|²)^½, R as in S³ | 10 | `planes` | n, m, p, L |
+| S⁶ = 2^(1−ζ) Σ_jkl (1 + λ cos δ)^ζ R^n(r_ij) R^m(r_ik) R^p(r_il) | 11 | `dihedrals` | n, m, p, ζ, λ |
 
 There is one of each for every element of the neighbor, and for every unordered two or three of them. The sums over
 two neighbors cost their number squared and those over three its cube; these are made only if `dihedrals` has any.
 
-Departures from the paper: r is in units of r_c, a constant factor of each descriptor; Σ_m Y² = 1; roots are rounded
-at 0, √(x + ε²) − ε, where they have a kink; the cosine of a dihedral fades where three of its atoms are in line and
-it has no value. Which powers are used the paper leaves to the system: the defaults are a small set.
+Checked against the text of the paper: equation 5, the bodies and angles of S¹ to S⁶ and the axis of δ. Equations 2
+and 6 to 11 were not compared with their printed form but with the program TorchANN, written after it (which numbers
+S³ and S⁴ the other way round): ½ and the power in f_c, 2^(1−ζ), and what is summed in S⁵ rest on that alone.
+
+Departures from the paper: one r_c for all functions of a model; r is in units of r_c, a constant factor of each
+descriptor; Σ_m Y² = 1; sums go over ordered neighbors, so that none of n, m and p depends on their order in a list,
+where TorchANN takes each two or three once; roots are rounded at 0, √(x + ε²) − ε, where they have a kink; the cosine
+of a dihedral fades where a plane's atoms are in line and it has no value. The paper's 173 functions of boron are in
+its supplement, not here: the defaults are a small set.
 """
 
 from __future__ import annotations
@@ -41,7 +47,7 @@ from adiabat.geometry.neighborhood import Neighborhood
 from adiabat.nn.spherical_harmonics import SphericalHarmonics
 
 ROUND = 0.01  # ε of roots
-STRAIGHT = 0.01  # added to the squared areas that a dihedral is made of, Å⁴
+STRAIGHT = 0.01  # added to the squares of the normals that a dihedral is between, Å⁴
 Power = Annotated[int, Field(ge=0)]
 Sharpness = Annotated[float, Field(ge=1.0)]
 Sign = Literal[-1, 1]
@@ -120,13 +126,10 @@ class Surroundings:
 
     @cached_property
     def dihedral_cosines(self) -> Tensor:
-        """cos δ of the chain center, j, k, l `[atoms, slots, slots, slots]`."""
-        v = self.vectors
-        first = torch.linalg.cross(v[:, :, None], v[:, None]).unsqueeze(3)
-        bond = (v[:, None] - v[:, :, None]).unsqueeze(3)
-        second = torch.linalg.cross(bond, (v[:, None] - v[:, :, None])[:, None])
-        sizes = (first.square().sum(dim=4) + STRAIGHT) * (second.square().sum(dim=4) + STRAIGHT)
-        return (first * second).sum(dim=4) / sizes.sqrt()
+        """cos δ between the planes of center, j, k and of center, j, l `[atoms, slots, slots, slots]`."""
+        normals = torch.linalg.cross(self.vectors[:, :, None], self.vectors[:, None])
+        unit = normals / (normals.square().sum(dim=3, keepdim=True) + STRAIGHT).sqrt()
+        return unit @ unit.transpose(2, 3)
 
     def ends(self, n: int, m: int) -> Tensor:
         """R^n of one neighbor times R^m of another `[atoms, slots, slots]`."""

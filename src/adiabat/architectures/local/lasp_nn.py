@@ -1,7 +1,8 @@
 """Element networks on power-type structure descriptors, as in LASP.
 
-S.-D. Huang, C. Shang, X.-J. Zhang and Z.-P. Liu, Chem. Sci. 8, 6327 (2017), doi:10.1039/C7SC01459G; program: LASP,
-doi:10.1002/wcms.1415.
+S.-D. Huang, C. Shang, P.-L. Kang and Z.-P. Liu, Chem. Sci. 9, 8644 (2018), doi:10.1039/C8SC03427C, after the networks
+and their fit to energies, forces and stress of S.-D. Huang, C. Shang, X.-J. Zhang and Z.-P. Liu, Chem. Sci. 8, 6327
+(2017), doi:10.1039/C7SC01459G; program: LASP, doi:10.1002/wcms.1415.
 
 | paper | here | shape, unit |
 |---|---|---|
@@ -9,8 +10,8 @@ doi:10.1002/wcms.1415.
 | E_i | `atomic_energies` | [atoms], eV |
 | F, σ | `adiabat.evaluate` | eV/Å, eV/Å³ |
 
-Departures from the paper: the descriptors are those of its page (descriptors/ptsd.py) with a small set of powers; the
-program is closed, so that its files and numbers are not known here.
+Departures from the paper: the descriptors are those of its page (descriptors/ptsd.py) with a small set of powers. The
+program is closed, so that its files and numbers are not known here; the paper's text names no activation function.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class LaspNNConfig(ArchitectureConfig):
     """Name of the architecture."""
     structure: PTSDConfig = PTSDConfig()
     """The descriptors and their cutoff."""
-    hidden: tuple[int, ...] = (50, 50)
-    """Nodes of each hidden layer."""
+    hidden: tuple[int, ...] = (110, 110)
+    """Nodes of each hidden layer; the default is the paper's for boron."""
     activation: str = "tanh"
     """Activation function of the hidden layers."""
 
