@@ -32,6 +32,7 @@ from adiabat.architectures.local.lasp_nn import LaspNN, LaspNNConfig
 from adiabat.architectures.local.local import Local, LocalConfig
 from adiabat.architectures.local.mtp import MTP, MTPConfig
 from adiabat.architectures.local.nep import NEP, NEPConfig
+from adiabat.architectures.local.rann import RANN, RANNConfig
 from adiabat.architectures.local.snap import SNAP, SNAPConfig
 from adiabat.descriptors.aev import Terms
 from adiabat.descriptors.symmetry_functions import Recipe
@@ -123,6 +124,10 @@ SMALL_BESSEL = {"descriptor": {"kind": "spherical_bessel", "cutoff": 3.0, "n_max
 SMALL_APIP = {"descriptor": {"cutoff": 3.0, "degrees": (3, 2, 1), "cutoffs": (3.0, 2.8, 2.6)}}
 SMALL_NICE = {"descriptor": {"kind": "nice", "cutoff": 3.0, "n_max": 2, "l_max": 1, "components": 3}}
 SMALL_LASP = {"structure": {"cutoff": 3.0, "dihedrals": ((1, 1, 1, 2.0, 1),)}, "hidden": (6,)}
+SMALL_RANN = {
+    "structure": {"cutoff": 3.0, "distance": 1.2, "width": 1.5, "decays": (1.0, 3.0), "cosines": 3},
+    "hidden": (6,),
+}
 SMALL_ACE = {
     "descriptor": {
         "cutoff": 3.0,
@@ -186,6 +191,7 @@ MODELS = {
     "ani": lambda: ANI(ANIConfig(aev=SMALL_AEV, hidden={"others": (4,)}, members=2), ELEMENTS),
     "aenet": lambda: Aenet(AenetConfig(cutoff=3.0, radial_order=5, angular_cutoff=2.5, hidden=(6,)), ELEMENTS),
     "lasp_nn": lambda: LaspNN(LaspNNConfig.parse(SMALL_LASP), ELEMENTS),
+    "rann": lambda: RANN(RANNConfig.parse(SMALL_RANN), ELEMENTS),
     "gm_nn": lambda: GMNN(GMNNConfig(cutoff=3.0, basis=4, radial=2, hidden=(6,)), ELEMENTS),
     "mtp": lambda: loosened(MTP(MTPConfig(cutoff=3.0, level=8, basis=4, inner=0.5), ELEMENTS), 0.02),
     "eann": lambda: EANN(EANNConfig.parse(SMALL_EANN | {"network": {"hidden": [6], "blocks": 0}}), ELEMENTS),

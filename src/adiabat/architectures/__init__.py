@@ -92,6 +92,14 @@ METHODS = {
             {"optimizer": {"rate": 0.003}, "schedule": {"kind": "cosine"}, "epochs": 400},
         ),
         Method(
+            "rann",
+            _WING + "local.rann",
+            "RANN",
+            "Element networks on screened radial sums and sums over bonds (RANN)",
+            "10.1016/j.commatsci.2021.110481",
+            {"optimizer": {"rate": 0.003}, "schedule": {"kind": "cosine"}, "epochs": 400},
+        ),
+        Method(
             "gm_nn",
             _WING + "local.gm_nn",
             "GMNN",

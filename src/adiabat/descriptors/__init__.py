@@ -84,6 +84,13 @@ DESCRIPTORS = {
             "10.1039/C7SC01459G",
         ),
         Page(
+            "rann",
+            "rann",
+            "RANNFingerprintsConfig",
+            "Radial sums and sums over bonds with screening (RANN)",
+            "10.1016/j.commatsci.2021.110481",
+        ),
+        Page(
             "snap",
             "snap",
             "SNAPDescriptorConfig",

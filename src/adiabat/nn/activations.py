@@ -22,6 +22,11 @@ def celu(x: Tensor) -> Tensor:
     return torch.ops.aten.elu.default(x, 0.1, 1.0, 10.0)
 
 
+def sigi(x: Tensor) -> Tensor:
+    """0.1 x + 0.9 ln(1 + eˣ) (RANN, doi:10.1016/j.commatsci.2021.110481)."""
+    return 0.1 * x + 0.9 * functional.softplus(x, threshold=34.0)
+
+
 def activation(name: str) -> Callable[[Tensor], Tensor]:
     """The function of this name: one of ACTIVATIONS, or `silut:T` with a number T.
 
@@ -59,5 +64,6 @@ ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "gaussian": lambda x: torch.exp(-0.5 * x * x),
     "cosine": torch.cos,
     "relu": torch.relu,
+    "sigi": sigi,
     "linear": lambda x: x,
 }
