@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from descriptor_checks import slopes_are_numeric, turning_changes_nothing
 from lennard_jones import labeled, linear_error, loss_left
 from scipy.special import eval_legendre, spherical_jn
 from small_models import ELEMENTS, loosened, several_graphs
@@ -95,10 +96,7 @@ def test_functions_are_orthonormal_and_end_smoothly():
 def test_turning_changes_nothing(options):
     descriptor = small(**options).build(ELEMENTS)
     for graph in several_graphs():
-        turn = -torch.linalg.qr(torch.randn((3, 3), generator=torch.Generator().manual_seed(0)))[0]
-        found = descriptor.from_vectors(graph.vectors() @ turn, graph)
-        assert found.shape == (graph.system.atoms, descriptor.size)
-        torch.testing.assert_close(found, descriptor(graph), rtol=1e-9, atol=1e-10)
+        turning_changes_nothing(descriptor, graph)
 
 
 @pytest.mark.parametrize("options", OPTIONS)
@@ -109,15 +107,7 @@ def test_slopes_are_derivatives(options, dtype):
     for graph in several_graphs():
         graph = graph.to(dtype=dtype)
         torch.testing.assert_close(descriptor.jacobian(graph), Descriptor.jacobian(descriptor, graph), **room)
-    graph, step = several_graphs()[1], 1e-5
-    descriptor = descriptor.to(torch.float64)
-    slopes = descriptor.jacobian(graph)[1]
-    for pair, axis in ((0, 0), (5, 2)):
-        shift = torch.zeros((graph.pairs.shape[1], 3))
-        shift[pair, axis] = step
-        ahead, behind = (descriptor.from_vectors(graph.vectors() + s * shift, graph) for s in (1, -1))
-        numeric = (ahead - behind)[graph.centers[pair]] / (2.0 * step)
-        torch.testing.assert_close(slopes[pair, :, axis], numeric, rtol=1e-6, atol=1e-7)
+    slopes_are_numeric(descriptor.to(torch.float64), several_graphs()[1])
 
 
 @pytest.mark.skipif(available(NAME) is not None, reason="no compiled kernels")
