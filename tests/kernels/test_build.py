@@ -26,3 +26,9 @@ def test_a_compiler_that_fails(tmp_path, monkeypatch):
     monkeypatch.setenv("CXX", "false")
     with pytest.raises(CapabilityError, match="cannot compile radial_sum.cpp"):
         build.library.__wrapped__("radial_sum")
+
+
+@pytest.mark.parametrize("name", sorted(source.stem for source in build.SOURCES.glob("*.cpp")))
+def test_every_kernel_compiles(name):
+    """Other tests of a kernel skip where it cannot be had, and so would not notice one that is broken."""
+    assert build.available(name) is None

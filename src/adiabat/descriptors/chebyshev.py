@@ -42,13 +42,12 @@ from adiabat.geometry import Graph
 from adiabat.nn.cutoffs import CosineCutoff
 from adiabat.nn.radial import ChebyshevBasis
 from adiabat.nn.spherical_harmonics import SphericalHarmonics
+from adiabat.settings import Settings
 
 
-class ChebyshevConfig(DescriptorConfig):
-    """Options of Chebyshev expansions; the defaults are those of aenet's example for TiO2."""
+class ChebyshevOptions(Settings):
+    """Options of the expansions, here and in `aenet`; the defaults are those of aenet's example for TiO2."""
 
-    kind: Literal["chebyshev"] = "chebyshev"
-    """Name of the descriptor."""
     cutoff: float = Field(default=8.0, gt=0.0)
     """R_c of the radial distribution, Å."""
     radial_order: int = Field(default=16, ge=0)
@@ -61,6 +60,13 @@ class ChebyshevConfig(DescriptorConfig):
     """Interval of the angular polynomials: −1 to 1, or 0 to π, which the program took for cosines until 2019."""
     weights: dict[str, float] = {}
     """w of each element; empty: …, −1, 1, … in the order of atomic numbers."""
+
+
+class ChebyshevConfig(ChebyshevOptions, DescriptorConfig):
+    """Chebyshev expansions as a descriptor."""
+
+    kind: Literal["chebyshev"] = "chebyshev"
+    """Name of the descriptor."""
 
     def build(self, elements: Iterable[int]) -> Chebyshev:
         return Chebyshev(self, elements)

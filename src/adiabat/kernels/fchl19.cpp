@@ -198,19 +198,21 @@ struct Center {
         const index_t *begins, const index_t *neighbors, const index_t *kind, const T *vectors, double cutoff,   \
         double angular_cutoff, double radial_width, double angular_width, double radial_decay,                   \
         double angular_decay, double weight, const double *series
-#define GIVEN                                                                                                     \
-    {atoms, kinds, size, radial, angular, order, begins, neighbors, kind, vectors, cutoff, angular_cutoff,       \
-     radial_width, angular_width, radial_decay, angular_decay, weight, series}
+#define GIVEN(T)                                                                                                  \
+    Problem<T> {                                                                                                  \
+        atoms, kinds, size, radial, angular, order, begins, neighbors, kind, vectors, cutoff, angular_cutoff,     \
+            radial_width, angular_width, radial_decay, angular_decay, weight, series                              \
+    }
 
 #define EXPORTS(name, T)                                                                      \
     extern "C" void forward_##name(PROBLEM(T), T* values, index_t threads) {                  \
-        sweep<Center, T, VALUES>(GIVEN, nullptr, values, threads);                            \
+        sweep<Center, T, VALUES>(GIVEN(T), nullptr, values, threads);                         \
     }                                                                                         \
     extern "C" void backward_##name(PROBLEM(T), const T* rows, T* made, index_t threads) {    \
-        sweep<Center, T, PULL>(GIVEN, rows, made, threads);                                   \
+        sweep<Center, T, PULL>(GIVEN(T), rows, made, threads);                                \
     }                                                                                         \
     extern "C" void jacobian_##name(PROBLEM(T), T* made, index_t threads) {                   \
-        sweep<Center, T, JACOBIAN>(GIVEN, nullptr, made, threads);                            \
+        sweep<Center, T, JACOBIAN>(GIVEN(T), nullptr, made, threads);                         \
     }
 EXPORTS(f32, float)
 EXPORTS(f64, double)

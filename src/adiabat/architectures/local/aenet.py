@@ -18,30 +18,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
-
 from adiabat.described import ElementNetworksPotential
-from adiabat.descriptors.chebyshev import Chebyshev, ChebyshevConfig
+from adiabat.descriptors.chebyshev import Chebyshev, ChebyshevConfig, ChebyshevOptions
 from adiabat.potential import ArchitectureConfig
 
 
-class AenetConfig(ArchitectureConfig):
+class AenetConfig(ChebyshevOptions, ArchitectureConfig):
     """Options of aenet's networks; the defaults are those of the program's example for TiO2."""
 
     method: Literal["aenet"] = "aenet"
     """Name of the architecture."""
-    cutoff: float = Field(default=8.0, gt=0.0)
-    """R_c of the radial distribution, Å."""
-    radial_order: int = Field(default=16, ge=0)
-    """Highest polynomial of the radial distribution."""
-    angular_cutoff: float = Field(default=6.5, gt=0.0)
-    """R_c of the angular distribution, Å, at most that of the radial one."""
-    angular_order: int = Field(default=4, ge=0)
-    """Highest polynomial of the angular distribution."""
-    domain: Literal["cosine", "pi"] = "cosine"
-    """Interval of the angular polynomials: −1 to 1, or 0 to π, which the program took for cosines until 2019."""
-    weights: dict[str, float] = {}
-    """Weight of each element; empty: …, −1, 1, … in the order of atomic numbers."""
     hidden: tuple[int, ...] = (15, 15)
     """Nodes of each hidden layer."""
     activation: str = "tanh"
@@ -49,14 +35,7 @@ class AenetConfig(ArchitectureConfig):
 
     def descriptor(self) -> ChebyshevConfig:
         """The descriptor's options."""
-        return ChebyshevConfig(
-            cutoff=self.cutoff,
-            radial_order=self.radial_order,
-            angular_cutoff=self.angular_cutoff,
-            angular_order=self.angular_order,
-            domain=self.domain,
-            weights=self.weights,
-        )
+        return ChebyshevConfig(**{name: getattr(self, name) for name in ChebyshevOptions.model_fields})
 
 
 class Aenet(ElementNetworksPotential):
