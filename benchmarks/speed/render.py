@@ -112,7 +112,8 @@ def write_page(result, docs):
         INTRODUCTION,
         f"Machine: {machine['cpu']}, {machine['cores']} cores; Python {machine['python']}; {', '.join(programs)};"
         f" {machine['date']}, revision {machine['commit']}, load {machine['load_before']:.1f} before the last run"
-        f"{', a quick run' if result['quick'] else ''}.\n",
+        f"{', a quick run' if result['quick'] else ''}. Rows of other methods may be of earlier runs,"
+        " some of them beside other work.\n",
         "![Ratio of CPU times and cost per atom](speed.svg)\n",
     ]
     for work, heading in HEADINGS.items():
