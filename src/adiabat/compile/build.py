@@ -25,8 +25,8 @@ from adiabat.compile.capture import Program, capture
 from adiabat.compile.products import take_faster_products
 from adiabat.errors import CapabilityError, ConfigError, did_you_mean
 from adiabat.files import cache_folder
-from adiabat.kernels.build import compiler
 from adiabat.kernels.memory import keep_memory
+from adiabat.native import compiler
 
 Backend = Literal["auto", "kernels", "inductor", "captured"]
 BACKENDS: tuple[Backend, ...] = ("auto", "kernels", "inductor", "captured")

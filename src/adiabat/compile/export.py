@@ -25,7 +25,7 @@ from adiabat.errors import CapabilityError, ConfigError
 from adiabat.evaluate import evaluate
 from adiabat.geometry import Graph, PairList, System
 from adiabat.geometry.graph import triplets
-from adiabat.kernels.build import compiler
+from adiabat.native import compiler
 from adiabat.potential import Potential
 
 FORMAT = "adiabat-export-1"
