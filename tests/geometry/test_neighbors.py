@@ -1,5 +1,8 @@
 """Neighbor lists against trying every image, and structures that lists are known to stumble over."""
 
+import itertools
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adiabat.errors import GeometryError
-from adiabat.geometry import Graph, System, neighbor_pairs, triplets
+from adiabat.geometry import Graph, Halves, System, neighbor_pairs, neighbors, triplets
 from adiabat.testing.reference import brute_force_pairs
 
 
@@ -24,6 +27,13 @@ def compare(positions, cell, pbc, cutoff):
     return pairs, shifts
 
 
+@pytest.fixture(params=["bins", "trees"])
+def search(request, monkeypatch):
+    """Either of the two ways to find pairs; k-d trees serve where there is no compiler."""
+    if request.param == "trees":
+        monkeypatch.setattr(neighbors, "_search", lambda compiler: None)
+
+
 CELLS = {
     "cubic": np.eye(3) * 4.0,
     "triclinic": [[3.1, 0.2, 0.0], [-1.1, 2.9, 0.3], [0.4, 1.2, 3.3]],
@@ -35,7 +45,7 @@ CELLS = {
 
 @pytest.mark.parametrize("pbc", [(1, 1, 1), (1, 1, 0), (0, 1, 1), (0, 0, 1), (0, 0, 0)], ids=str)
 @pytest.mark.parametrize("cell", CELLS, ids=str)
-def test_every_image_is_found(cell, pbc):
+def test_every_image_is_found(cell, pbc, search):
     rng = np.random.default_rng(len(cell))
     positions = rng.normal(size=(4, 3)) * 4.0  # some lie outside of the cell
     compare(positions, CELLS[cell], np.array(pbc, bool), 4.4)
@@ -51,12 +61,44 @@ def test_random_structures(seed):
     compare(rng.normal(size=(rng.integers(1, 5), 3)) * 5.0, cell, rng.random(3) < 0.6, rng.uniform(0.5, 4.0))
 
 
-def test_extremely_skewed_cells():
+def test_extremely_skewed_cells(search):
     cell = [[3.0, 0.0, 0.0], [600.0, 3.0, 0.0], [0.0, 600.0, 3.0]]  # a simple cubic lattice all the same
     pairs, shifts = neighbor_pairs(System.from_arrays([[0.1, 0, 0]], [29], cell, True), 4.5)
     assert pairs.shape[1] == 6 + 12
     vectors = Graph(System.from_arrays([[0.1, 0, 0]], [29], cell, True), pairs, shifts, 4.5).vectors()
     assert float(vectors.norm(dim=1).max()) < 4.5
+
+
+def test_the_search_in_cpp_is_there():
+    """Without it the others would test trees alone."""
+    assert neighbors._search(os.environ.get("CXX")) is not None
+
+
+@pytest.mark.parametrize("pbc", list(itertools.product((False, True), repeat=3)), ids=str)
+def test_bins_find_what_trees_find(pbc):
+    rng = np.random.default_rng(sum(pbc))
+    for cutoff, atoms in ((1.5, 150), (4.0, 60), (7.0, 20), (11.0, 2)):
+        cell = rng.normal(size=(3, 3)) + 9.0 * np.linalg.qr(rng.normal(size=(3, 3)))[0]
+        cell[1] += rng.integers(-2, 3) * cell[0]
+        positions = rng.uniform(-1.5, 1.5, (atoms, 3)) @ cell
+        system = System.from_arrays(positions, [6] * atoms, cell, pbc)
+        found, expected = neighbor_pairs(system, cutoff), neighbors.tree_pairs(system, cutoff)
+        assert torch.equal(found[0], expected[0])
+        assert torch.equal(found[1], expected[1])
+        assert found[0].shape[1] > 0 or atoms == 2
+
+
+@pytest.mark.parametrize("far", [0, 7, -4000])
+def test_pairs_at_the_cutoff_are_found_from_both_ends_or_from_none(far):
+    """In a crystal many distances are the cutoff, up to rounding that differs with the place in the cell."""
+    rng, spacing = np.random.default_rng(0), 1.357
+    positions = spacing * np.stack(np.meshgrid(*[np.arange(4)] * 3), axis=-1).reshape(-1, 3) + rng.normal(size=3)
+    positions += far * 4 * spacing * rng.integers(-1, 2, positions.shape)
+    for factor in (1.0, 2.0**0.5, 2.0, 3.0):
+        pairs, shifts = neighbor_pairs(
+            System.from_arrays(positions, [14] * 64, np.eye(3) * 4 * spacing, True), factor * spacing
+        )
+        assert Halves.of(pairs, shifts) is not None
 
 
 @pytest.mark.parametrize("axes", [[0], [1, 2], [0, 1, 2]], ids=str)
@@ -68,7 +110,7 @@ def test_atoms_very_far_apart(axes):
     assert neighbor_pairs(System.from_arrays(positions, [1, 1, 1], np.eye(3) * 9.5e5, True), 5.0)[0].shape[1] == 2
 
 
-def test_long_thin_structures():
+def test_long_thin_structures(search):
     rng = np.random.default_rng(2)
     chain = np.stack([np.arange(60) * 1500.0, np.zeros(60), np.zeros(60)], axis=1).repeat(2, axis=0)
     compare(chain + rng.normal(size=(120, 3)), np.zeros((3, 3)), np.array([False] * 3), 5.0)
@@ -76,7 +118,7 @@ def test_long_thin_structures():
     compare(rng.random((6, 3)) * [3, 8, 8], cell, np.array([True] * 3), 4.0)
 
 
-def test_huge_cell_and_lone_atoms():
+def test_huge_cell_and_lone_atoms(search):
     assert neighbor_pairs(System.from_arrays([[0, 0, 0]], [8]), 5.0)[0].shape == (2, 0)
     assert neighbor_pairs(System.from_arrays([[0, 0, 0], [20, 0, 0]], [6, 8]), 5.0)[0].shape == (2, 0)
     assert neighbor_pairs(System.from_arrays([[0, 0, 0]], [8], np.eye(3) * 1e6, True), 5.0)[0].shape == (2, 0)
@@ -149,11 +191,45 @@ def test_wrong_cutoffs_are_named():
             neighbor_pairs(System.from_arrays([[0, 0, 0]], [1]), cutoff)
 
 
-def test_overlapping_atoms_are_named():
+def test_overlapping_atoms_are_named(search):
     with pytest.raises(GeometryError, match="atoms 0 and 2 are .* overlapping"):
         neighbor_pairs(System.from_arrays([[0, 0, 0], [1, 0, 0], [0, 0, 0.001]], [1, 1, 1]), 3.0)
     with pytest.raises(GeometryError, match="overlapping"):  # through the boundary
         neighbor_pairs(System.from_arrays([[0, 0, 0], [3.999, 0, 0]], [1, 1], np.eye(3) * 4, True), 3.0)
+
+
+@pytest.mark.parametrize(
+    ("positions", "numbers", "cell", "match"),
+    [
+        ([[0.0, 0, 0], [float("nan"), 0, 0]], [1, 1], np.eye(3) * 4, "not finite"),
+        ([[0.0, 0, 0], [2e6, 0, 0]], [1, 1], np.eye(3) * 4, "beyond"),
+        ([[0.0, 0, 0], [1.0, 0, 0]], [1, 0], np.eye(3) * 4, "atomic number 0"),
+        ([[0.0, 0, 0], [1.0, 0, 0]], [1, 1], np.ones((3, 3)), "singular"),
+        ([[0.0, 0, 0], [1.0, 0, 0]], [1, 1], np.full((3, 3), np.inf), "not finite"),
+        ([[0.0, 0, 0], [1.0, 0, 0]], [1, 1], np.eye(3) * 0.005, "atoms 0 and 0 are 5.00e-03 Å apart"),
+        (np.zeros((0, 3)), [], np.eye(3) * 4, "no atoms"),
+    ],
+)
+def test_what_cannot_be_searched_is_named(positions, numbers, cell, match):
+    good = System.from_arrays([[0, 0, 0], [1, 0, 0]], [1, 1], np.eye(3) * 4, True)
+    bad = System.from_arrays(positions, numbers, cell, True, check=False)
+    with pytest.raises(GeometryError, match=match):
+        neighbor_pairs(System.batch([good, bad]), 3.0)
+
+
+def test_too_many_images_for_memory_are_an_error():
+    system = System.from_arrays([[0, 0, 0]], [1], np.eye(3) * 0.02, True)
+    with pytest.raises(MemoryError, match="do not fit"):
+        neighbor_pairs(system, 30.0)
+
+
+def test_single_precision_and_other_orders_in_memory():
+    rng = np.random.default_rng(5)
+    system = System.from_arrays(rng.normal(size=(9, 3)) * 3, [1] * 9, np.eye(3) * 6, True)
+    turned = system.replace(positions=system.positions.T.contiguous().T, cell=system.cell.mT.contiguous().mT)
+    expected = neighbor_pairs(system, 4.0)
+    for other in (turned, system.to(dtype=torch.float32)):
+        assert all(torch.equal(a, b) for a, b in zip(neighbor_pairs(other, 4.0), expected, strict=True))
 
 
 def test_within():

@@ -1,74 +1,150 @@
-"""Neighbor lists: vesin behind checks."""
+"""Neighbor lists: all pairs within a cutoff, in one order."""
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import math
+import os
+from pathlib import Path
 
 import numpy as np
 import torch
 from scipy.spatial import KDTree
 from torch import Tensor
-from vesin import NeighborList
 
-from adiabat.errors import GeometryError
-from adiabat.geometry.system import System, check_atoms, check_cell
+from adiabat.elements import MAX_NUMBER
+from adiabat.errors import CapabilityError, GeometryError
+from adiabat.geometry.system import MAX_COORDINATE, System, check_atoms, check_cell
+from adiabat.native import library
 
 MIN_DISTANCE = 0.01  # Å; closer atoms are an error of the structure, not physics
+_TOO_LARGE = -2  # what the search in C++ answers where memory ran out
 
 
 def neighbor_pairs(system: System, cutoff: float) -> tuple[Tensor, Tensor]:
     """All directed pairs within `cutoff` (Å), sorted by center, neighbor and shift.
+
+    Found by C++ with bins, in a time proportional to the atoms; by k-d trees on machines without a compiler.
 
     Returns `pairs [2, pairs]` (center, neighbor) and integer `shifts [pairs, 3]`; for an infinite cutoff both are
     empty. Raises GeometryError for overlapping atoms, and for what `System.check` refuses.
     """
     if not cutoff > 0:
         raise GeometryError(f"the cutoff {cutoff} is not positive: give a length in Å.")
-    device = system.positions.device
+    numbers = system.numbers
     if cutoff == float("inf"):
-        return torch.zeros((2, 0), dtype=torch.int64, device=device), torch.zeros(
-            (0, 3), dtype=torch.int64, device=device
+        return numbers.new_zeros((2, 0)), numbers.new_zeros((0, 3))
+    on_cpu = System(
+        system.positions.detach().to("cpu", torch.float64).contiguous(),
+        numbers.cpu().contiguous(),
+        system.cell.detach().to("cpu", torch.float64).contiguous(),
+        system.pbc.cpu().contiguous(),
+        system.system.cpu().contiguous(),
+        system.charge,
+        system.multiplicity,
+        system.head,
+    )
+    search = _search(os.environ.get("CXX"))
+    found = None if search is None else search(on_cpu, cutoff)
+    pairs, shifts = tree_pairs(on_cpu, cutoff) if found is None else found
+    return pairs.to(numbers.device), shifts.to(numbers.device)
+
+
+class _Search:
+    """The search in C++; see neighbors.cpp."""
+
+    def __init__(self) -> None:
+        loaded = library(Path(__file__).with_suffix(".cpp"))
+        pointer, count = ctypes.c_void_p, ctypes.c_int64
+        self._search, self._take = loaded.search, loaded.take
+        self._search.argtypes = [count, count, pointer, pointer, count, *(pointer,) * 5]
+        self._search.restype = pointer
+        self._take.argtypes = [pointer, count, pointer, pointer]
+        self._take.restype = count
+
+    def __call__(self, system: System, cutoff: float) -> tuple[Tensor, Tensor] | None:
+        """Pairs and shifts; None where something is wrong or odd, which `tree_pairs` names or can do."""
+        limits = (ctypes.c_double * 3)(cutoff, MIN_DISTANCE, MAX_COORDINATE)
+        count = ctypes.c_int64()
+        found = self._search(
+            system.atoms,
+            system.systems,
+            system.positions.data_ptr(),
+            system.numbers.data_ptr(),
+            MAX_NUMBER,
+            system.system.data_ptr(),
+            system.cell.data_ptr(),
+            system.pbc.data_ptr(),
+            limits,
+            ctypes.byref(count),
         )
-    positions = system.positions.detach().double().cpu()
-    cells = system.cell.detach().double().cpu()
-    pbc = system.pbc.cpu()
-    bounds = np.concatenate([[0], system.atom_counts.cpu().numpy().cumsum()])
+        if count.value == _TOO_LARGE:
+            raise MemoryError(f"the pairs of {system.atoms} atoms within {cutoff} Å do not fit into memory.")
+        if found is None:
+            return None
+        pairs = system.numbers.new_empty((2, count.value))
+        shifts = system.numbers.new_empty((count.value, 3))
+        complete = self._take(found, count.value, pairs.data_ptr(), shifts.data_ptr())
+        return (pairs, shifts) if complete else None
+
+
+@functools.cache
+def _search(compiler: str | None) -> _Search | None:
+    """None where $CXX, `compiler`, or whatever is there without it, makes none."""
+    try:
+        return _Search()
+    except (CapabilityError, OSError):
+        return None
+
+
+def tree_pairs(system: System, cutoff: float) -> tuple[Tensor, Tensor]:
+    """As `neighbor_pairs`, from a k-d tree over all images within reach: slower.
+
+    Args:
+        system: on the CPU, in float64.
+        cutoff: Å, finite and positive.
+    """
+    bounds = np.concatenate([[0], system.atom_counts.numpy().cumsum()])
     found_pairs, found_shifts = [], []
     for index in range(len(system)):
         begin, end = int(bounds[index]), int(bounds[index + 1])
-        check_atoms(positions[begin:end], system.numbers[begin:end].cpu())
-        check_cell(cells[index], pbc[index])
-        i, j, shift = _pairs_of_one(positions[begin:end].numpy(), cells[index].numpy(), pbc[index].numpy(), cutoff)
+        positions, cell, pbc = system.positions[begin:end], system.cell[index], system.pbc[index]
+        check_atoms(positions, system.numbers[begin:end])
+        check_cell(cell, pbc)
+        i, j, shift = _pairs_of_one(positions.numpy(), cell.numpy(), pbc.numpy(), cutoff)
         found_pairs.append(np.stack([i, j]) + begin)
         found_shifts.append(shift)
     pairs = torch.as_tensor(np.concatenate(found_pairs, axis=1))
-    return pairs.to(device), torch.as_tensor(np.concatenate(found_shifts)).to(device)
+    return pairs, torch.as_tensor(np.concatenate(found_shifts))
 
 
 def _pairs_of_one(
     positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     box, steps = _reduce(complete_cell(cell, pbc), pbc)
+    _check_distances(np.arange(3) * 0, np.arange(3) * 0, np.where(pbc, np.linalg.norm(box, axis=1), np.inf))
     box, origin = _enclose(positions, box, pbc, cutoff)
     moved = np.floor((positions - origin) @ np.linalg.inv(box)) * pbc
     points = positions - origin - moved @ box
-    if _lopsided(box, cutoff):
-        i, j, shifts, distances = _search_tree(points, box, cutoff)
-    else:
-        search = NeighborList(cutoff=float(cutoff), full_list=True)
-        i, j, shifts, distances = search.compute(points=points, box=box, periodic=True, quantities="ijSd")
+    i, j, shifts, distances = _search_tree(points, box, cutoff)
     i, j, shifts = i.astype(np.int64), j.astype(np.int64), shifts.astype(np.int64).reshape(-1, 3)
+    _check_distances(i, j, distances)
+    # undo the wrapping: positions stay as given, the shift takes up the difference, in the given lattice vectors
+    moved = moved.astype(np.int64)
+    shifts = (shifts - moved[j] + moved[i]) @ steps
+    order = _order(i, j, shifts)
+    return i[order], j[order], shifts[order]
+
+
+def _check_distances(i: np.ndarray, j: np.ndarray, distances: np.ndarray) -> None:
+    """Raises GeometryError if some are below `MIN_DISTANCE`."""
     if len(distances) and distances.min() < MIN_DISTANCE:
         k = int(distances.argmin())
         raise GeometryError(
             f"atoms {i[k]} and {j[k]} are {distances[k]:.2e} Å apart, closer than {MIN_DISTANCE} Å:"
             " the structure has overlapping atoms (a duplicate, a wrong cell or a wrong length unit?)."
         )
-    # undo the wrapping: positions stay as given, the shift takes up the difference, in the given lattice vectors
-    moved = moved.astype(np.int64)
-    shifts = (shifts - moved[j] + moved[i]) @ steps
-    order = _order(i, j, shifts)
-    return i[order], j[order], shifts[order]
 
 
 def _order(i: np.ndarray, j: np.ndarray, shifts: np.ndarray) -> np.ndarray:
@@ -123,10 +199,7 @@ def _reduce(box: np.ndarray, pbc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _enclose(positions: np.ndarray, box: np.ndarray, pbc: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
-    """The box widened along non-periodic directions so that images there are out of reach, and its origin.
-
-    The search then treats every direction as periodic, which is its most trodden path.
-    """
+    """The box widened along non-periodic directions so that images there are out of reach, and its origin."""
     box, origin = box.copy(), np.zeros(3)
     for k in np.flatnonzero(~pbc):
         along = positions @ box[k]  # a unit normal to everything periodic
@@ -140,17 +213,8 @@ def _heights(box: np.ndarray) -> np.ndarray:
     return 1.0 / np.linalg.norm(np.linalg.inv(box), axis=0)
 
 
-def _lopsided(box: np.ndarray, cutoff: float) -> bool:
-    """Whether vesin 0.6, which makes at most 1e5 bins and keeps their proportions, would make none in a direction.
-
-    It divides by that zero and takes the whole process down.
-    """
-    bins = np.maximum(1.0, _heights(box) / cutoff)
-    return bool(bins.min() * min(1.0, (1e5 / bins.prod()) ** (1 / 3)) < 1.0)
-
-
 def _search_tree(points: np.ndarray, box: np.ndarray, cutoff: float) -> tuple[np.ndarray, ...]:
-    """The same answer from a k-d tree over all images within reach: slower, indifferent to the shape of the box."""
+    """Centers, neighbors, shifts and distances, where every direction repeats."""
     reach = np.ceil(cutoff / _heights(box)).astype(int)
     steps = np.indices(tuple(2 * reach + 1)).reshape(3, -1).T - reach
     images = (points[None] + (steps @ box)[:, None]).reshape(-1, 3)
