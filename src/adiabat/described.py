@@ -15,6 +15,7 @@ from adiabat.descriptors.features import Features, describe
 from adiabat.descriptors.scaling import FeatureScaling, Rule
 from adiabat.errors import ConfigError, did_you_mean
 from adiabat.geometry import Graph
+from adiabat.kernels.rows import AtomKernel
 from adiabat.nn.activations import ACTIVATIONS
 from adiabat.nn.gaussian_process import GaussianProcessHead, KernelOptions, Selection
 from adiabat.nn.heads import Head, LinearHead, LinearInWeights, NetworkHead, PairEnds, QuadraticHead
@@ -166,6 +167,7 @@ class DescribedPotential(AtomicPotential):
     Attributes:
         descriptor: makes features of environments.
         head: makes energies of features.
+        kernel: makes energies of a frozen model where its descriptor and head are one kernel, else None.
         fixed: energies of atoms that no weight enters and that are added, such as a repulsion beneath, or None.
     """
 
@@ -178,6 +180,7 @@ class DescribedPotential(AtomicPotential):
         super().__init__(config, elements, descriptor.cutoff)
         kinds = len(self.elements)
         self.descriptor, self.head, self.fixed = descriptor, head, None
+        self.kernel: AtomKernel | None = None
         self.scaling = FeatureScaling(kinds, descriptor.size, scaling) if scaling != "none" else None
         self.register_buffer("element", element_index(self.elements), persistent=False)
 
@@ -205,8 +208,18 @@ class DescribedPotential(AtomicPotential):
 
     def freeze(self) -> None:
         self._drop_unused()
-        self.descriptor.freeze()
-        self.head.freeze()
+        self.kernel = self._linear_kernel()
+        if self.kernel is None:
+            self.descriptor.freeze()
+            self.head.freeze()
+
+    def _linear_kernel(self) -> AtomKernel | None:
+        """Energies without features on the way, for a linear head on a descriptor that knows how."""
+        head = self.head
+        if not isinstance(head, LinearHead) or self.scaling is not None or head.spread.numel():
+            return None
+        rows = head.weights.detach()[self.element[list(self.descriptor.elements)]]
+        return self.descriptor.linear(rows[:, 1:], rows[:, 0])
 
     def _drop_unused(self) -> None:
         """Leaves out features whose weights are zero, where the descriptor then has less to do."""
@@ -239,6 +252,8 @@ class DescribedPotential(AtomicPotential):
 
     def regressed(self, graph: Graph) -> Tensor:
         """Energy of each atom that the head makes of its features `[atoms]`."""
+        if self.kernel is not None:
+            return self.kernel(*self.descriptor.given(graph))
         element = self.element[graph.system.numbers]
         return self.head(self._scaled(self.descriptor(graph), element), element)
 

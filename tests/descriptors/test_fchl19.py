@@ -81,7 +81,7 @@ def test_kernel_in_line_and_with_unknown_elements():
     made = FCHL19Config(cutoff=3.0, angular_cutoff=3.0, radial=4, angular=3).build([6, 8])
     graph = several_graphs()[0]
     kinds = torch.full((graph.system.atoms,), -1)
-    assert made.kernel()(graph.vectors(), kinds, made._given(graph)[2]).isnan().all()
+    assert made.kernel()(graph.vectors(), kinds, made.given(graph)[2]).isnan().all()
     system = graph.system.replace(
         positions=torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, 1.1], [0.0, 0.0, -1.2]]),
         numbers=torch.tensor([6, 8, 8]),

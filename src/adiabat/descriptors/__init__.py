@@ -33,8 +33,8 @@ class Page:
     paper: str
 
     @property
-    def config_class(self) -> type[DescriptorConfig]:
-        """The page's configuration."""
+    def config_class(self) -> Any:
+        """The page's configuration, a DescriptorConfig or a StructureConfig."""
         return getattr(import_module(f"{__name__}.{self.module}"), self.config)
 
 
@@ -147,6 +147,13 @@ DESCRIPTORS = {
             "10.1063/1.5126701",
         ),
         Page(
+            "lmbtr",
+            "lmbtr",
+            "LMBTRConfig",
+            "Distributions of distances and angles that an atom takes part in (local MBTR)",
+            "10.1016/j.cpc.2019.106949",
+        ),
+        Page(
             "soap",
             "soap",
             "SOAPConfig",
@@ -178,11 +185,11 @@ DESCRIPTORS = {
 }
 
 
-def page(kind: str) -> Page:
-    """The page called `kind`. Raises ConfigError with the nearest known name."""
-    if kind not in DESCRIPTORS:
-        raise ConfigError(f"'{kind}' is not a descriptor.{did_you_mean(kind, DESCRIPTORS)}")
-    return DESCRIPTORS[kind]
+def page(kind: str, pages: Mapping[str, Page] = DESCRIPTORS) -> Page:
+    """The page called `kind`, of atoms' descriptors or of others. Raises ConfigError with the nearest known name."""
+    if kind not in pages:
+        raise ConfigError(f"'{kind}' is not a descriptor.{did_you_mean(kind, pages)}")
+    return pages[kind]
 
 
 def _choose(data: Any) -> Any:

@@ -28,13 +28,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from adiabat.descriptors.base import Descriptor, DescriptorConfig, element_index
+from adiabat.descriptors.base import Descriptor, DescriptorConfig
 from adiabat.elements import symbol
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
 from adiabat.kernels.build import available
-from adiabat.kernels.cluster_products import NAME, ClusterEnergies, ClusterFeatures, ClusterSums
-from adiabat.kernels.pairs import PairIndex
+from adiabat.kernels.cluster_products import NAME, ClusterEnergies, ClusterFeatures, ClusterRows, ClusterSums
 from adiabat.nn.generalized_couplings import generalized_coupling, in_real_harmonics, independent, monomials
 from adiabat.nn.pair_radial import KINDS, Bond, PairRadial
 from adiabat.nn.product_terms import ProductList, ProductTerms, derivatives_of
@@ -147,7 +146,6 @@ class ACE(Descriptor):
         elements: atomic numbers.
     """
 
-    element: Tensor
     choice: Tensor
     degree: Tensor
     coefficients: Tensor
@@ -172,9 +170,9 @@ class ACE(Descriptor):
             self.register_buffer("coefficients", delta.clone())
         degree = [l for l in range(self.l_max + 1) for _ in range(2 * l + 1)]
         self.register_buffer("degree", torch.tensor(degree), persistent=False)
-        self.register_buffer("element", element_index(self.elements), persistent=False)
         self._register_functions(names)
         self._kernel: ClusterFeatures | None = None
+        self._frozen: ClusterRows | None = None
 
     def _register_functions(self, names: Sequence[str]) -> None:
         """Distinct functions, and `choice [elements, size]`: which of them is which feature; the last is zero."""
@@ -228,12 +226,17 @@ class ACE(Descriptor):
         mixing = smooth_combinations(count, 1.0)
         return ClusterSums(bonds, mixing, table, products.first, products.second)
 
-    def energies(self, weights: Tensor, embeddings: np.ndarray) -> ClusterEnergies:
+    def linear(self, weights: Tensor, constants: Tensor) -> ClusterEnergies:
+        plain = np.tile(np.array([1.0, 1.0, 0.0]), (len(self.elements), 1, 1))
+        return self.energies(weights[:, None], plain, constants)
+
+    def energies(self, weights: Tensor, embeddings: np.ndarray, constants: Tensor) -> ClusterEnergies:
         """Energies of atoms in C++.
 
         Args:
             weights: of the features in each density `[elements, densities, size]`.
             embeddings: factor, power and kind of each density, see ClusterEnergies.
+            constants: energy of a lone atom of each element `[elements]`, eV.
         """
         rows = weights.detach().double().cpu().numpy()
         place = self.terms.products.place
@@ -246,7 +249,15 @@ class ACE(Descriptor):
                         node = place[monomial]
                         found[node] = found.get(node, 0.0) + value * own[:, column]
             terms.append(found)
-        return ClusterEnergies(self._cluster_sums(self.terms.products), terms, embeddings)
+        return ClusterEnergies(self._cluster_sums(self.terms.products), terms, embeddings, constants)
+
+    def freeze(self) -> None:
+        products = self.terms.products
+        terms = [[(products.place[m], c) for m, c in feature.items()] for feature in self.terms.features]
+        self._frozen = ClusterRows(self._cluster_sums(products), terms, self.choice.cpu().numpy())
+
+    def forward(self, graph: Graph) -> Tensor:
+        return super().forward(graph) if self._frozen is None else self._frozen(*self.given(graph))
 
     def feature_kernel(self) -> ClusterFeatures:
         """Features and slopes in C++, in which the products of all factors but one are values too."""
@@ -275,10 +286,6 @@ class ACE(Descriptor):
         with torch.no_grad():
             return self.feature_kernel()(*self.given(graph))
 
-    def given(self, graph: Graph) -> tuple[Tensor, Tensor, PairIndex]:
-        """What kernels take of a graph."""
-        return graph.vectors(), self.element[graph.system.numbers], PairIndex.of_graph(graph)
-
     def from_vectors(self, vectors: Tensor, graph: Graph) -> Tensor:
         values = self.terms(self.sums(vectors, graph))
         values = torch.cat((values, values.new_zeros((values.shape[0], 1))), dim=1)
@@ -296,7 +303,7 @@ class ACE(Descriptor):
         if self.n_max:
             # z is the polar axis: components of these harmonics are those of (y, z, x)
             harmonics = self.harmonics(torch.stack((vectors[:, 1], vectors[:, 2], vectors[:, 0]), dim=1))
-            table = self.coefficients.flatten(0, 1)
+            table = self.coefficients.flatten(0, 1).to(radial.dtype)  # fixed ones are zeros and ones in any type
             if count == 1:
                 functions = torch.einsum("nlk,pk->pnl", table[0], radial)
             else:

@@ -28,14 +28,13 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from adiabat.descriptors.base import Descriptor, DescriptorConfig, element_index
+from adiabat.descriptors.base import Descriptor, DescriptorConfig
 from adiabat.descriptors.symmetry_functions import Recipe, SymmetryFunction
 from adiabat.descriptors.symmetry_terms import PairFamily, Range, TripletFamily, TripletKey
 from adiabat.elements import number
 from adiabat.errors import CapabilityError, ConfigError
 from adiabat.geometry import Graph, triplets
 from adiabat.kernels.build import available
-from adiabat.kernels.pairs import PairIndex
 from adiabat.kernels.symmetry_functions import NAME, AngularFunction, RadialFunction, SymmetryFunctions, Window
 from adiabat.nn.inner_cutoffs import KINDS, CutoffKind
 
@@ -75,7 +74,6 @@ class ACSF(Descriptor):
         width: features of a row at least, zeros behind the functions.
     """
 
-    element: Tensor
     choice: Tensor
 
     def __init__(
@@ -98,7 +96,6 @@ class ACSF(Descriptor):
         wide = [f for f in functions if not f.pairwise]
         self.angular_cutoff = max((f.cutoff for f in wide), default=0.0)
         self.narrow = not any(f.wide for f in wide)
-        self.register_buffer("element", element_index(self.elements), persistent=False)
         families, columns = self._families()
         self.pairs = nn.ModuleList(f for f in families if isinstance(f, PairFamily))
         self.triples = nn.ModuleList(f for f in families if isinstance(f, TripletFamily))
@@ -188,7 +185,7 @@ class ACSF(Descriptor):
 
     def forward(self, graph: Graph) -> Tensor:
         if self._frozen is not None:
-            return self._frozen(*self._given(graph))
+            return self._frozen(*self.given(graph))
         vectors = graph.vectors()
         r = vectors.norm(dim=1)
         kinds = self.element[graph.system.numbers]
@@ -241,18 +238,15 @@ class ACSF(Descriptor):
         """What `forward` gives, without gradient history and in C++ where that can be."""
         with torch.no_grad():
             kernel = self._kernel(graph)
-            return self.forward(graph) if kernel is None else kernel(*self._given(graph))
+            return self.forward(graph) if kernel is None else kernel(*self.given(graph))
 
     def jacobian(self, graph: Graph) -> tuple[Tensor, Tensor]:
         kernel = self._kernel(graph)
         if kernel is None:
             return self.jacobian_in_torch(graph)
         with torch.no_grad():
-            given = self._given(graph)
+            given = self.given(graph)
             return kernel(*given), kernel.jacobian(*given)
-
-    def _given(self, graph: Graph) -> tuple[Tensor, Tensor, PairIndex]:
-        return graph.vectors(), self.element[graph.system.numbers], PairIndex.of_graph(graph)
 
     def _kernel(self, graph: Graph) -> SymmetryFunctions | None:
         """The kernel for a graph, None if there is none."""

@@ -28,7 +28,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from adiabat.descriptors.base import Descriptor, element_index
+from adiabat.descriptors.base import Descriptor
 from adiabat.descriptors.symmetry_terms import power
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph, triplets
@@ -74,7 +74,6 @@ class AEV(Descriptor):
         elements: atomic numbers.
     """
 
-    element: Tensor
     element_pair: Tensor
     radial: Tensor
     ranges: Tensor
@@ -106,7 +105,6 @@ class AEV(Descriptor):
         both = torch.zeros((kinds, kinds), dtype=torch.int64)
         both[row, column] = both[column, row] = torch.arange(blocks)
         self.register_buffer("element_pair", both, persistent=False)
-        self.register_buffer("element", element_index(self.elements), persistent=False)
         self.cut = CosineCutoff(terms.cutoff)
         self.angular_cut = CosineCutoff(terms.angular_cutoff)
 

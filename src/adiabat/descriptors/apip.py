@@ -32,7 +32,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from adiabat.descriptors.base import Descriptor, DescriptorConfig, element_index
+from adiabat.descriptors.base import Descriptor, DescriptorConfig
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph, Neighborhood
 from adiabat.nn.radial import ChebyshevBasis
@@ -95,14 +95,11 @@ class APIP(Descriptor):
         blocks: powers of the sides (jk, jl, kl) of each block of four bodies.
     """
 
-    element: Tensor
-
     def __init__(self, config: APIPConfig, elements: Iterable[int]):
         self.radii = config.radii()
         super().__init__(elements, max(self.radii))
         self.config, kinds = config, len(self.elements)
         self.chebyshev = ChebyshevBasis(max(config.degrees) + 1)
-        self.register_buffer("element", element_index(self.elements), persistent=False)
         degrees = list(config.degrees)
         size = (degrees[0] + 1) * kinds
         for side in range(degrees[1] + 1 if len(degrees) > 1 else 0):

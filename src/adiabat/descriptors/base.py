@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from adiabat.errors import CapabilityError
 from adiabat.geometry import Graph
+from adiabat.kernels.pairs import PairIndex
+from adiabat.kernels.rows import AtomKernel
 from adiabat.settings import Settings
 
 ROWS = 64  # features whose slopes are made together, which bounds the memory of batched backward passes
@@ -45,18 +47,21 @@ class Descriptor(nn.Module):
 
     Attributes:
         elements: atomic numbers it knows, ascending; an element's place here is its index.
+        element: table from atomic number to place, see `element_index`.
         cutoff: Å.
         sizes: number of features of each element's atoms; rows of shorter ones are padded with zeros.
         projected: whether parameters, if there are any, belong to the elements of centers, see `tangents`.
     """
 
     projected: ClassVar[bool] = True
+    element: Tensor
 
     def __init__(self, elements: Iterable[int], cutoff: float):
         super().__init__()
         self.elements = tuple(sorted(int(z) for z in elements))
         self.cutoff = float(cutoff)
         self.sizes: tuple[int, ...] = ()
+        self.register_buffer("element", element_index(self.elements), persistent=False)
 
     @property
     def size(self) -> int:
@@ -81,6 +86,19 @@ class Descriptor(nn.Module):
     def freeze(self) -> None:
         """Makes it take its kernel, for good; it then reads `graph.layout`, a PairIndex. See `Potential.freeze`."""
         raise CapabilityError(f"{type(self).__name__} has no fast kernels.")
+
+    def linear(self, weights: Tensor, constants: Tensor) -> AtomKernel | None:
+        """Energies linear in the features, by a kernel that never makes these; None if the page has none.
+
+        Args:
+            weights: of each element's features `[elements, size]`, eV.
+            constants: energy of each element's atoms beside that `[elements]`, eV.
+        """
+        return None
+
+    def given(self, graph: Graph) -> tuple[Tensor, Tensor, PairIndex]:
+        """What kernels take of a graph: pair vectors `[pairs, 3]`, Å, places of elements `[atoms]` and pairs."""
+        return graph.vectors(), self.element[graph.system.numbers], PairIndex.of_graph(graph)
 
     def restricted(self, columns: Tensor) -> Descriptor | None:
         """A descriptor of only these features, if it costs less than all of them; else None.
@@ -147,7 +165,7 @@ class Descriptor(nn.Module):
             every = torch.eye(len(both), dtype=both.dtype, device=both.device)
             found = torch.autograd.grad(both, parameters, every, is_grads_batched=True)
         rows = torch.cat([f.flatten(1) for f in found], dim=1).view(len(both), len(self.elements), -1)
-        place = element_index(self.elements)[graph.system.numbers]
+        place = self.element[graph.system.numbers]
         atoms, pairs = place.shape[0], graph.pairs.shape[1]
         centers = place[graph.centers].repeat_interleave(3)
         by_pairs = rows[atoms + torch.arange(3 * pairs), centers].view(pairs, 3, -1)
@@ -155,7 +173,7 @@ class Descriptor(nn.Module):
 
     def _weighted(self, graph: Graph, weights: Tensor, history: bool) -> tuple[Tensor, Tensor]:
         vectors = graph.vectors().detach().requires_grad_()
-        place = element_index(self.elements)[graph.system.numbers]
+        place = self.element[graph.system.numbers]
         sums = (self.from_vectors(vectors, graph) * weights.detach()[place]).sum(dim=1)
         (slopes,) = torch.autograd.grad(sums.sum(), vectors, create_graph=history, materialize_grads=True)
         return sums, slopes

@@ -35,7 +35,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from adiabat.descriptors.base import Descriptor, DescriptorConfig, element_index, slopes_of
+from adiabat.descriptors.base import Descriptor, DescriptorConfig, slopes_of
 from adiabat.elements import number, symbol
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
@@ -106,7 +106,6 @@ class Chebyshev(Descriptor):
     Raises ConfigError if the angular cutoff is the larger one.
     """
 
-    element: Tensor
     spins: Tensor
     degrees: Tensor
     aligned: Tensor
@@ -121,7 +120,6 @@ class Chebyshev(Descriptor):
         kinds, order = len(self.elements), config.angular_order
         rows = [[1.0] * kinds, config.spins(self.elements)] if kinds > 1 else [[1.0]]
         self.register_buffer("spins", torch.tensor(rows, dtype=torch.float64), persistent=False)
-        self.register_buffer("element", element_index(self.elements), persistent=False)
         self.basis = ChebyshevBasis(config.radial_order + 1)
         self.cut, self.angular_cut = CosineCutoff(config.cutoff), CosineCutoff(config.angular_cutoff)
         self.harmonics = SphericalHarmonics(order, "norm")

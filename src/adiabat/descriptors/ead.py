@@ -25,7 +25,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from adiabat.descriptors.base import Descriptor, DescriptorConfig, element_index
+from adiabat.descriptors.base import Descriptor, DescriptorConfig
 from adiabat.errors import CapabilityError, ConfigError
 from adiabat.geometry import Graph
 from adiabat.nn.embedded_density import EmbeddedDensity
@@ -63,7 +63,6 @@ class EAD(Descriptor):
     """ρ of each degree and wave."""
 
     projected: ClassVar[bool] = False
-    element: Tensor
 
     def __init__(self, config: EADConfig, elements: Iterable[int]):
         super().__init__(elements, config.cutoff)
@@ -75,7 +74,6 @@ class EAD(Descriptor):
         self.density = EmbeddedDensity(kinds, waves, config.l_max, config.cutoff, config.train)
         self._spread(config, mixes)
         self.sizes = ((config.l_max + 1) * waves,) * kinds
-        self.register_buffer("element", element_index(self.elements), persistent=False)
 
     def _spread(self, config: EADConfig, mixes: int) -> None:
         """Even centers, one width, and orthogonal weights of the elements: cos(π m (k + ½) / kinds)."""

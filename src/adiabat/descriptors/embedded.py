@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from adiabat.descriptors.base import Descriptor, element_index
+from adiabat.descriptors.base import Descriptor
 from adiabat.elements import number, symbol
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
@@ -61,7 +61,6 @@ class EmbeddedDescriptor(Descriptor):
         vectors: how many vectors that turn with the system an atom has.
     """
 
-    element: Tensor
     slots: Tensor
     vectors = 0
 
@@ -78,7 +77,6 @@ class EmbeddedDescriptor(Descriptor):
             )
         given = {number_of(name): count for name, count in options.neighbors.items()}
         self.register_buffer("slots", torch.tensor([float(given.get(z, FRESH)) for z in self.elements]))
-        self.register_buffer("element", element_index(self.elements), persistent=False)
 
     def ends(self, graph: Graph) -> tuple[Tensor, Tensor]:
         """Places of the elements of each pair's center and neighbor `[pairs]`."""

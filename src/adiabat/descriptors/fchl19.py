@@ -25,7 +25,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from adiabat.descriptors.base import Descriptor, DescriptorConfig, element_index
+from adiabat.descriptors.base import Descriptor, DescriptorConfig
 from adiabat.geometry import Graph, triplets
 from adiabat.kernels.build import available
 from adiabat.kernels.fchl19 import NAME, FCHL19Terms, Grids
@@ -69,7 +69,6 @@ class FCHL19Config(DescriptorConfig):
 class FCHL19(Descriptor):
     """Two-body terms of every element, then three-body terms of every pair of elements p ≤ q."""
 
-    element: Tensor
     block: Tensor
     shells: Tensor
     angular_shells: Tensor
@@ -79,7 +78,6 @@ class FCHL19(Descriptor):
         super().__init__(elements, max(config.cutoff, config.angular_cutoff))
         self.config = config
         kinds = len(self.elements)
-        self.register_buffer("element", element_index(self.elements), persistent=False)
         for name, count, reach in (
             ("shells", config.radial, config.cutoff),
             ("angular_shells", config.angular, config.angular_cutoff),
@@ -118,20 +116,17 @@ class FCHL19(Descriptor):
     def values(self, graph: Graph) -> Tensor:
         """What `forward` gives, without gradient history and in C++ where that can be."""
         with torch.no_grad():
-            return self.kernel()(*self._given(graph)) if self._fast(graph) else self.forward(graph)
+            return self.kernel()(*self.given(graph)) if self._fast(graph) else self.forward(graph)
 
     def jacobian(self, graph: Graph) -> tuple[Tensor, Tensor]:
         if not self._fast(graph):
             return super().jacobian(graph)
         with torch.no_grad():
-            given = self._given(graph)
+            given = self.given(graph)
             return self.kernel()(*given), self.kernel().jacobian(*given)
 
     def _fast(self, graph: Graph) -> bool:
         return graph.pairs.device.type == "cpu" and available(NAME) is None
-
-    def _given(self, graph: Graph) -> tuple[Tensor, Tensor, PairIndex]:
-        return graph.vectors(), self.element[graph.system.numbers], PairIndex.of_graph(graph)
 
     def prepare(self, graph: Graph) -> Graph:
         return graph.replace(triplets=self.triplets(graph))

@@ -29,7 +29,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from adiabat.descriptors.base import Descriptor, DescriptorConfig, element_index
+from adiabat.descriptors.base import Descriptor, DescriptorConfig
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
 from adiabat.nn.cutoffs import CosineCutoff
@@ -67,8 +67,6 @@ class GaussianMoments(Descriptor):
         coefficients: β `[elements², radial, basis]`, 1; pairs of elements are (center, neighbor).
     """
 
-    element: Tensor
-
     def __init__(self, config: GaussianMomentsConfig, elements: Iterable[int]):
         super().__init__(elements, config.cutoff)
         if config.inner >= config.cutoff:
@@ -92,7 +90,6 @@ class GaussianMoments(Descriptor):
         self.register_buffer(
             "triples", torch.tensor([(r * n + s) * n + t for r, s, t in _triples(n)]), persistent=False
         )
-        self.register_buffer("element", element_index(self.elements), persistent=False)
         lengths = [n, *(len(pairs),) * 3, n * (n + 1) * (n + 2) // 6, len(pairs) * n, len(pairs) * n, n**3]
         self.sizes = (sum(lengths[: config.contractions]),) * kinds
 

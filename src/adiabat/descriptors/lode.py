@@ -115,10 +115,22 @@ class LODE(Descriptor):
         return self.potential.prepare(graph)
 
     def forward(self, graph: Graph) -> Tensor:
+        own = self._in_type_of(graph)
+        if own is not self:
+            return own(graph)
         found = self.potential(graph)
         if self.density is not None:
             found = torch.cat((self._of_density(graph.vectors(), graph), found), dim=1)
         return self.spectrum(found)
+
+    def _in_type_of(self, graph: Graph) -> LODE:
+        """This descriptor, or a copy: features are stored in float64 whatever the model's type is."""
+        dtype = graph.system.positions.dtype
+        if self.potential.law.rates.dtype == dtype:
+            return self
+        if dtype not in self._copies:
+            self._copies[dtype] = LODE(self.config, self.elements).to(graph.system.positions)
+        return self._copies[dtype]
 
     def _of_density(self, vectors: Tensor, graph: Graph) -> Tensor:
         assert self.density is not None
@@ -136,11 +148,9 @@ class LODE(Descriptor):
         return torch.cat((graph.pairs, pairs), dim=1), torch.cat((graph.vectors().detach(), vectors))
 
     def jacobian(self, graph: Graph) -> tuple[Tensor, Tensor]:
-        dtype = graph.system.positions.dtype
-        if self.potential.law.rates.dtype != dtype:  # features are stored in float64 whatever the model's type is
-            if dtype not in self._copies:
-                self._copies[dtype] = LODE(self.config, self.elements).to(graph.system.positions)
-            return self._copies[dtype].jacobian(graph)
+        own = self._in_type_of(graph)
+        if own is not self:
+            return own.jacobian(graph)
         far, near = FarLinks(self.potential, graph), None
         with torch.enable_grad():
             vectors = graph.vectors().detach().requires_grad_()

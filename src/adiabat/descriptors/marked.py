@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from adiabat.descriptors.base import Descriptor, element_index
+from adiabat.descriptors.base import Descriptor
 from adiabat.geometry import Graph
+from adiabat.kernels.rows import AtomKernel
 
 
 class Marked(Descriptor):
@@ -20,20 +21,26 @@ class Marked(Descriptor):
         inner: the descriptor; all elements have equally many features.
     """
 
-    element: Tensor
-
     def __init__(self, inner: Descriptor):
         super().__init__(inner.elements, inner.cutoff)
         self.inner = inner
         self.marks = len(inner.elements) - 1
         self.sizes = (self.marks + inner.size,) * len(inner.elements)
-        self.register_buffer("element", element_index(self.elements), persistent=False)
 
     def prepare(self, graph: Graph) -> Graph:
         return self.inner.prepare(graph)
 
     def adapt(self, graphs: Sequence[Graph]) -> None:
         self.inner.adapt(graphs)
+
+    def freeze(self) -> None:
+        self.inner.freeze()
+
+    def linear(self, weights: Tensor, constants: Tensor) -> AtomKernel | None:
+        return self.inner.linear(weights[:, self.marks :], constants + self._own(weights))
+
+    def forward(self, graph: Graph) -> Tensor:
+        return self._marked(self.inner(graph), graph)
 
     def from_vectors(self, vectors: Tensor, graph: Graph) -> Tensor:
         return self._marked(self.inner.from_vectors(vectors, graph), graph)

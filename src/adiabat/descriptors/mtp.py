@@ -10,7 +10,7 @@ program MLIP-2: I. S. Novikov et al., Mach. Learn.: Sci. Technol. 2, 025002 (202
 | c^(β)_{μ,z_i,z_j} | `coefficients` | [elements², radial, basis], Å⁻² |
 | f_μ(r, z_i, z_j) = Σ_β c φ | `radial` | [pairs, radial], 1 |
 | M_{μ,ν} = Σ_j f_μ r̂_ij ⊗ … ⊗ r̂_ij | `moments`, component by component | [atoms, basic], 1 |
-| B_α | `forward` | [atoms, size], 1 |
+| B_α | `from_vectors` | [atoms, size], 1 |
 
 Departures from the paper: directions are unit vectors, as in the program (f_μ takes up the power of r); contractions
 are evaluated by lists of our own, shorter than the program's, see `contractions`; R_min is the least distance of the
@@ -27,12 +27,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from adiabat.descriptors.base import Descriptor, DescriptorConfig, element_index
+from adiabat.descriptors.base import Descriptor, DescriptorConfig
 from adiabat.descriptors.contractions import contractions
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
 from adiabat.kernels.build import available
-from adiabat.kernels.moment_tensors import NAME, MomentTensors
+from adiabat.kernels.moment_tensors import NAME, MomentTensorEnergies, MomentTensorRows, MomentTensors
 from adiabat.kernels.pairs import PairIndex
 from adiabat.nn.monomials import Monomials
 from adiabat.nn.radial import ChebyshevBasis
@@ -65,7 +65,6 @@ class MTP(Descriptor):
         inner: R_min, Å.
     """
 
-    element: Tensor
     inner: Tensor
     basic: Tensor
     products: Tensor
@@ -93,11 +92,11 @@ class MTP(Descriptor):
         products = torch.tensor(self.lists.products, dtype=torch.int64).reshape(-1, 4)
         made = [k for *_, k in self.lists.products]
         self.stages = [(bisect_left(made, end), end) for end in self.lists.stages[1:]]
-        self.register_buffer("element", element_index(self.elements), persistent=False)
         self.register_buffer("basic", torch.tensor(basic), persistent=False)
         self.register_buffer("products", products[:, [0, 1, 3]].T.contiguous(), persistent=False)
         self.register_buffer("factors", products[:, 2].to(torch.get_default_dtype()), persistent=False)
         self.register_buffer("scalars", torch.tensor(self.lists.scalars), persistent=False)
+        self._frozen: MomentTensorRows | None = None
 
     def prepare(self, graph: Graph) -> Graph:
         return graph.replace(layout=graph.rows())
@@ -172,10 +171,18 @@ class MTP(Descriptor):
         kernel = self._kernel(graph)
         return super().tangents(graph, weights) if kernel is None else kernel.tangents(*self._given(graph), weights)
 
+    def linear(self, weights: Tensor, constants: Tensor) -> MomentTensorEnergies:
+        return MomentTensorEnergies(self.kernel(), self.coefficients, weights, constants)
+
+    def freeze(self) -> None:
+        self._frozen = MomentTensorRows(self.kernel(), self.coefficients)
+
+    def forward(self, graph: Graph) -> Tensor:
+        return super().forward(graph) if self._frozen is None else self._frozen(*self.given(graph))
+
     def _given(self, graph: Graph) -> tuple[Tensor, Tensor, PairIndex, Tensor]:
-        vectors = graph.vectors().detach()
-        element = self.element[graph.system.numbers]
-        return vectors, element, PairIndex.of_graph(graph), self.coefficients.detach().to(vectors.dtype)
+        vectors, element, pairs = self.given(graph)
+        return vectors.detach(), element, pairs, self.coefficients.detach().to(vectors.dtype)
 
     def _kernel(self, graph: Graph) -> MomentTensors | None:
         """The kernel for a graph, None if there is none."""

@@ -40,7 +40,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from adiabat.descriptors.base import Descriptor, DescriptorConfig, element_index
+from adiabat.descriptors.base import Descriptor, DescriptorConfig
 from adiabat.descriptors.symmetry_terms import power
 from adiabat.geometry import Graph
 from adiabat.geometry.neighborhood import Neighborhood
@@ -153,14 +153,11 @@ class PTSD(Descriptor):
         elements: atomic numbers.
     """
 
-    element: Tensor
-
     def __init__(self, config: PTSDConfig, elements: Iterable[int]):
         super().__init__({int(z) for z in elements}, config.cutoff)
         self.config, self.kinds = config, len(self.elements)
         degrees = [L for _, L in config.shells] + [L for *_, L in config.planes]
         self.harmonics = SphericalHarmonics(max(degrees, default=0), "norm")
-        self.register_buffer("element", element_index(self.elements), persistent=False)
         near = [len(config.powers) + len(config.shells)]
         near += [len(config.angles) + len(config.triangles) + len(config.planes), len(config.dihedrals)]
         blocks = [len(list(combinations_with_replacement(range(self.kinds), k))) for k in (1, 2, 3)]

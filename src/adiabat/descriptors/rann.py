@@ -15,9 +15,11 @@ A power of the cosine is a sum of products of components of both directions, so 
 neighbors (moments), and its cost is linear in them. Pairs of neighbors are visited for screening alone.
 
 Departures from the paper: the sum over j and l has each neighbor with itself, as in the program. LAMMPS reads
-functions of distances from tables, interpolated; here they are exact. There, an atom that is found wholly screened
-screens no others from then on, which depends on the order of neighbors; here every neighbor screens. As there, atoms
-beyond the largest cutoff screen nothing: S has a jump there, which is small because f_c is small where it is felt.
+functions of distances from tables, interpolated, to 1e-9; here they are exact. There, an atom that is found wholly
+screened screens no others from then on, which depends on the order of neighbors, and feels no force for those that it
+does screen; here every neighbor screens, and forces are slopes of energies (there not with screened bonds that name
+elements). As there, atoms beyond the largest cutoff screen nothing: S has a jump there, which is small because f_c is
+small where it is felt.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from adiabat.descriptors.base import Descriptor, DescriptorConfig, element_index
+from adiabat.descriptors.base import Descriptor, DescriptorConfig
 from adiabat.elements import number, symbols
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
@@ -229,7 +231,6 @@ class RANNFingerprints(Descriptor):
     Raises ConfigError if an element has no fingerprint, or a fingerprint or limit is of another element.
     """
 
-    element: Tensor
     choice: Tensor
 
     def __init__(self, config: RANNFingerprintsConfig, elements: Iterable[int]):
@@ -244,7 +245,6 @@ class RANNFingerprints(Descriptor):
             raise ConfigError(f"element {missing[0]} has no fingerprint: give at least one for every element.")
         super().__init__(numbers, max(f.cutoff for f in fingerprints))
         self.config, self.names, self.fingerprints = config, names, fingerprints
-        self.register_buffer("element", element_index(numbers), persistent=False)
         bounds = config.bounds(numbers)
         screened = any(f.screened for f in fingerprints)
         self.screening = MEAMScreening(bounds[..., 0], bounds[..., 1]) if screened else None

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adiabat.descriptors.base import Descriptor, element_index
+from adiabat.descriptors.base import Descriptor
 from adiabat.descriptors.selection import Moments, SelectConfig, select
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
@@ -32,7 +32,6 @@ class Selected(Descriptor):
     """
 
     columns: Tensor
-    element: Tensor
 
     def __init__(self, whole: Descriptor, options: SelectConfig):
         super().__init__(whole.elements, whole.cutoff)
@@ -43,7 +42,6 @@ class Selected(Descriptor):
         self.whole, self.options = whole, options
         self.sizes = tuple(min(options.count, size) for size in whole.sizes)
         self.register_buffer("columns", self._padded([list(range(size)) for size in self.sizes]))
-        self.register_buffer("element", element_index(self.elements), persistent=False)
         self.used: Descriptor | None = None
         self._restrict()
 

@@ -32,13 +32,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from adiabat.descriptors.base import Descriptor, DescriptorConfig, element_index
+from adiabat.descriptors.base import Descriptor, DescriptorConfig
 from adiabat.elements import number
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
 from adiabat.kernels.bispectrum import NAME, Bispectrum, DensityShape, LinearBispectrum
 from adiabat.kernels.build import available
-from adiabat.kernels.pairs import PairIndex
 from adiabat.nn.constants import ConstantModule
 from adiabat.nn.su2 import clebsch_gordan, full_begin, half_begin, half_order, norms, rotation_rows, unfold
 
@@ -143,7 +142,6 @@ class SNAPBispectrum(Descriptor, ConstantModule):
         elements: atomic numbers.
     """
 
-    element: Tensor
     cutoffs: Tensor
     weights: Tensor
     inner_middle: Tensor
@@ -182,7 +180,6 @@ class SNAPBispectrum(Descriptor, ConstantModule):
         self._kernel: Bispectrum | None = None
         self._frozen = False
         self._register_tables()
-        self.register_buffer("element", element_index(self.elements), persistent=False)
 
     def _register_tables(self) -> None:
         options, coupling, kinds = self.options, self.coupling, len(self.elements)
@@ -230,16 +227,11 @@ class SNAPBispectrum(Descriptor, ConstantModule):
         return self._kernel
 
     def linear(self, weights: Tensor, constants: Tensor) -> LinearBispectrum:
-        """Energies of atoms in C++ with weights `[elements, size]` and constants `[elements]`, eV."""
         return LinearBispectrum(self.kernel(), weights, constants)
 
     def freeze(self) -> None:
         self.kernel()
         self._frozen = True
-
-    def given(self, graph: Graph) -> tuple[Tensor, Tensor, PairIndex]:
-        """What kernels take of a graph."""
-        return graph.vectors(), self.element[graph.system.numbers], PairIndex.of_graph(graph)
 
     def forward(self, graph: Graph) -> Tensor:
         return self.kernel()(*self.given(graph)) if self._frozen else super().forward(graph)

@@ -73,8 +73,9 @@ class Couplings(ConstantModule):
         found = []
         for a, b, c in self.triples:
             one, two, three = (coefficients[..., l * l : (l + 1) ** 2].transpose(1, 2) for l in (a, b, c))
-            table = self.get_buffer(f"coupling{a}_{b}_{c}")
-            half = torch.einsum("znsp,zntq,pqr->znstr", one, two, table).flatten(2, 3)
+            table = self.get_buffer(f"coupling{a}_{b}_{c}").to(one.dtype)
+            half = torch.einsum("znsp,pqr->znsqr", one, table)
+            half = torch.einsum("znsqr,zntq->znstr", half, two).flatten(2, 3)
             products = torch.matmul(half, three.transpose(2, 3)).flatten(2)
             found.append(products.index_select(2, self.get_buffer(f"choice{a}_{b}_{c}")))
         return torch.cat(found, dim=2).flatten(1)

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from adiabat.data.dataset import Dataset
 from adiabat.described import DescribedPotential
-from adiabat.descriptors.base import element_index
 from adiabat.errors import CapabilityError
 from adiabat.geometry import Graph
 from adiabat.nn.heads import LinearHead, LinearInWeights
@@ -138,7 +137,7 @@ def _tangents(model: DescribedPotential, graph: Graph) -> Iterable[Tensor]:
     descriptor = model.descriptor
     weights = model.head.weights.detach()[model.element[torch.tensor(descriptor.elements)], 1:]  # type: ignore[index]
     values, _ = descriptor.tangents(graph, weights)
-    element = element_index(descriptor.elements)[graph.system.numbers]
+    element = descriptor.element[graph.system.numbers]
     return [(element == place).to(values)[:, None] * values for place in range(len(descriptor.elements))]
 
 

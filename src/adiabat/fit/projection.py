@@ -19,7 +19,6 @@ from torch import Tensor
 
 from adiabat.data.dataset import Dataset
 from adiabat.described import Design
-from adiabat.descriptors.base import element_index
 from adiabat.fit.linear import LinearConfig, LinearFitter, _errors
 from adiabat.fit.losses import LossConfig, Term
 from adiabat.fit.reduced import Ridge, Solution, Triangle, column_sizes
@@ -180,7 +179,7 @@ class ProjectionFitter(LinearFitter):
     def _derivatives(self, graph: Graph, stress: bool) -> tuple[Tensor, Tensor, Tensor]:
         """Columns of the descriptor's parameters, in the shapes of a Design."""
         system, descriptor = graph.system, self.model.descriptor
-        element = element_index(descriptor.elements)[system.numbers]
+        element = descriptor.element[system.numbers]
         weights = self.head.weights.detach()[self.model.element[torch.tensor(descriptor.elements)], 1:]
         values, slopes = descriptor.tangents(graph, weights)
         own, kinds = values.shape[1], len(descriptor.elements)

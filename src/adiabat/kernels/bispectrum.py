@@ -20,6 +20,7 @@ from torch import Tensor
 from adiabat.kernels.build import call, library, same_type
 from adiabat.kernels.operation import Kernel
 from adiabat.kernels.pairs import PairIndex
+from adiabat.kernels.rows import AtomKernel
 
 NAME = "bispectrum"
 _LANES = {torch.float32: 16, torch.float64: 8}
@@ -137,7 +138,7 @@ class Bispectrum(Kernel):
         )
 
 
-class LinearBispectrum(Kernel):
+class LinearBispectrum(AtomKernel):
     """Energies that are linear in the components, which are never made themselves.
 
     Args:
@@ -146,18 +147,10 @@ class LinearBispectrum(Kernel):
         constants: energy of each element's atoms beside that `[kinds]`, eV.
     """
 
-    differentiable: ClassVar[int] = 1
-    kept = 1
-
     def __init__(self, components: Bispectrum, weights: Tensor, constants: Tensor):
         self.components, self.weights = components, weights.detach().contiguous()
         lone = (components.lone * weights.detach().double()).sum(dim=1)
         self.constants = (constants.detach().double() - lone).to(weights.dtype)
-
-    def __call__(self, vectors: Tensor, kinds: Tensor, pairs: PairIndex) -> Tensor:
-        """Energies `[atoms]`, eV; arguments as those of Bispectrum."""
-        sums = self.apply(vectors, kinds, pairs.neighbors, pairs.begins)[0]
-        return sums + self.constants.index_select(0, kinds)
 
     def outputs(self, *inputs: Tensor) -> list[Tensor]:
         atoms = inputs[1].shape[0]

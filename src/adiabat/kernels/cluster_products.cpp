@@ -214,6 +214,16 @@ struct Work {
         for (index_t k = 0; k < s.products; ++k) values[own + k] = values[s.first[k]] * values[s.second[k]];
     }
 
+    // Derivatives of sums (the first of `bars`), from those of everything that products are given.
+    void share() {
+        for (index_t k = s.products - 1; k >= 0; --k) {
+            const index_t one = s.first[k], two = s.second[k];
+            const V bar = bars[own + k];
+            bars[one] += bar * values[two];
+            bars[two] += bar * values[one];
+        }
+    }
+
     // Slopes of the slot's pairs by what the derivatives of sums (bars) are; `each(p, d, value)` takes them.
     void pull(T* out) {
         const index_t center = s.kind[atom[0]];
@@ -345,38 +355,77 @@ void energies(const Shape& s, const int32_t* term_begins, const int32_t* nodes, 
         for (index_t t = term_begins[kind]; t < term_begins[kind + 1]; ++t)
             for (index_t p = 0; p < s.densities; ++p)
                 work.bars[nodes[t]] += densities[p] * (T)weights[t * s.densities + p];
-        for (index_t k = s.products - 1; k >= 0; --k) {
-            const index_t one = s.first[k], two = s.second[k];
-            const Vec<T> bar = work.bars[work.own + k];
-            work.bars[one] += bar * work.values[two];
-            work.bars[two] += bar * work.values[one];
-        }
+        work.share();
         work.pull(slopes);
     });
 }
 
-// Features `[atoms, size]` and their slopes `[pairs, size, 3]`. Feature f is a sum of values times coefficients (terms),
-// and its derivative by a sum (uses) is one too (parts; a node of -1 is 1).
-template <typename T>
-void jacobian(const Shape& s, const int32_t* choice, const int32_t* term_begins, const int32_t* nodes,
-              const double* weights, const int32_t* use_begins, const int32_t* uses, const int32_t* part_begins,
-              const int32_t* parts, const double* factors, index_t features, const T* vectors, T* out, T* slopes,
-              index_t threads) {
-    std::fill(slopes, slopes + 3 * s.size * s.begins[s.atoms], T(0));
-    const index_t derivatives = use_begins[features];
-    blocks<T>(s, vectors, derivatives + 3 * s.channels(), threads, [&](Work<T>& work) {
-        const index_t kind = s.kind[work.atom[0]];
-        const int32_t* own = choice + kind * s.size;
-        work.sum();
-        work.multiply();
-        for (index_t k = 0; k < s.size; ++k) {
+// Feature f is a sum of values times weights; column k of an atom of kind c is feature choice[c][k], or 0.
+struct Features {
+    const int32_t *choice, *begins, *nodes;
+    const double* weights;
+    index_t count;
+
+    template <typename T>
+    void evaluate(const Work<T>& work, T* out) const {
+        const index_t size = work.s.size;
+        const int32_t* own = choice + work.s.kind[work.atom[0]] * size;
+        for (index_t k = 0; k < size; ++k) {
             Vec<T> total = {};
             const index_t f = own[k];
-            if (f < features)
-                for (index_t t = term_begins[f]; t < term_begins[f + 1]; ++t)
-                    total += work.values[nodes[t]] * (T)weights[t];
-            for (index_t l = 0; l < work.count; ++l) out[work.atom[l] * s.size + k] = total[l];
+            if (f < count)
+                for (index_t t = begins[f]; t < begins[f + 1]; ++t) total += work.values[nodes[t]] * (T)weights[t];
+            for (index_t l = 0; l < work.count; ++l) out[work.atom[l] * size + k] = total[l];
         }
+    }
+};
+
+// Features `[atoms, size]`.
+template <typename T>
+void forward(const Shape& s, const Features& features, const T* vectors, T* out, index_t threads) {
+    blocks<T>(s, vectors, 0, threads, [&](Work<T>& work) {
+        work.sum();
+        work.multiply();
+        features.evaluate(work, out);
+    });
+}
+
+// Slopes by pair vectors `[pairs, 3]` of what has these derivatives by the features `[atoms, size]`.
+template <typename T>
+void backward(const Shape& s, const Features& features, const T* vectors, const T* given, T* slopes, index_t threads) {
+    std::fill(slopes, slopes + 3 * s.begins[s.atoms], T(0));
+    blocks<T>(s, vectors, 0, threads, [&](Work<T>& work) {
+        const int32_t* own = features.choice + s.kind[work.atom[0]] * s.size;
+        work.sum();
+        work.multiply();
+        std::fill((T*)work.bars, (T*)(work.bars + work.own + s.products), T(0));
+        for (index_t k = 0; k < s.size; ++k) {
+            const index_t f = own[k];
+            if (f >= features.count) continue;
+            Vec<T> bar = {};
+            for (index_t l = 0; l < work.count; ++l) bar[l] = given[work.atom[l] * s.size + k];
+            for (index_t t = features.begins[f]; t < features.begins[f + 1]; ++t)
+                work.bars[features.nodes[t]] += bar * (T)features.weights[t];
+        }
+        work.share();
+        work.pull(slopes);
+    });
+}
+
+// Features `[atoms, size]` and their slopes `[pairs, size, 3]`. The derivative of a feature by a sum (uses) is a sum of
+// values times factors too (parts; a node of -1 is 1).
+template <typename T>
+void jacobian(const Shape& s, const Features& given, const int32_t* use_begins, const int32_t* uses,
+              const int32_t* part_begins, const int32_t* parts, const double* factors, const T* vectors, T* out,
+              T* slopes, index_t threads) {
+    std::fill(slopes, slopes + 3 * s.size * s.begins[s.atoms], T(0));
+    const index_t features = given.count, derivatives = use_begins[features];
+    blocks<T>(s, vectors, derivatives + 3 * s.channels(), threads, [&](Work<T>& work) {
+        const index_t kind = s.kind[work.atom[0]];
+        const int32_t* own = given.choice + kind * s.size;
+        work.sum();
+        work.multiply();
+        given.evaluate(work, out);
         Vec<T>*derivative = work.more + work.width, *turned = derivative + derivatives;
         for (index_t u = 0; u < derivatives; ++u) {
             Vec<T> total = {};
@@ -441,20 +490,30 @@ void jacobian(const Shape& s, const int32_t* choice, const int32_t* term_begins,
 #define GIVEN                                                                                                    \
     {atoms, kinds, count, n_max, l_max, products, densities, size, begins, neighbors, kind, bonds, mixing,       \
      coefficients, first, second}
-#define BOTH(T, suffix)                                                                                              \
+#define FEATURES \
+    const int32_t *choice, const int32_t *term_begins, const int32_t *nodes, const double *weights, index_t features
+#define TERMS {choice, term_begins, nodes, weights, features}
+#define BOTH(T, suffix)                                                                                               \
     extern "C" void energies_##suffix(SHAPE, const int32_t* term_begins, const int32_t* nodes, const double* weights, \
-                                      const double* embeddings, const T* vectors, T* out, T* slopes,                 \
-                                      index_t threads) {                                                             \
-        const Shape s = GIVEN;                                                                                       \
-        energies<T>(s, term_begins, nodes, weights, embeddings, vectors, out, slopes, threads);                      \
-    }                                                                                                                \
-    extern "C" void jacobian_##suffix(                                                                               \
-        SHAPE, const int32_t* choice, const int32_t* term_begins, const int32_t* nodes, const double* weights,       \
-        const int32_t* use_begins, const int32_t* uses, const int32_t* part_begins, const int32_t* parts,            \
-        const double* factors, index_t features, const T* vectors, T* out, T* slopes, index_t threads) {             \
-        const Shape s = GIVEN;                                                                                       \
-        jacobian<T>(s, choice, term_begins, nodes, weights, use_begins, uses, part_begins, parts, factors, features, \
-                    vectors, out, slopes, threads);                                                                  \
+                                      const double* embeddings, const T* vectors, T* out, T* slopes,                  \
+                                      index_t threads) {                                                              \
+        const Shape s = GIVEN;                                                                                        \
+        energies<T>(s, term_begins, nodes, weights, embeddings, vectors, out, slopes, threads);                       \
+    }                                                                                                                 \
+    extern "C" void forward_##suffix(SHAPE, FEATURES, const T* vectors, T* out, index_t threads) {                    \
+        const Shape s = GIVEN;                                                                                        \
+        forward<T>(s, TERMS, vectors, out, threads);                                                                  \
+    }                                                                                                                 \
+    extern "C" void backward_##suffix(SHAPE, FEATURES, const T* vectors, const T* given, T* slopes,                   \
+                                      index_t threads) {                                                              \
+        const Shape s = GIVEN;                                                                                        \
+        backward<T>(s, TERMS, vectors, given, slopes, threads);                                                       \
+    }                                                                                                                 \
+    extern "C" void jacobian_##suffix(SHAPE, FEATURES, const int32_t* use_begins, const int32_t* uses,                \
+                                      const int32_t* part_begins, const int32_t* parts, const double* factors,        \
+                                      const T* vectors, T* out, T* slopes, index_t threads) {                         \
+        const Shape s = GIVEN;                                                                                        \
+        jacobian<T>(s, TERMS, use_begins, uses, part_begins, parts, factors, vectors, out, slopes, threads);          \
     }
 
 BOTH(float, f32)

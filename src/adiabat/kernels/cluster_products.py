@@ -9,16 +9,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import accumulate
-from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from adiabat.kernels.build import call, library, same_type
-from adiabat.kernels.operation import Kernel
 from adiabat.kernels.pairs import PairIndex
+from adiabat.kernels.rows import AtomKernel, RowKernel
 
 NAME = "cluster_products"
 Row = Sequence[tuple[int, float]]  # values and coefficients of a sum; −1 is the number 1
@@ -43,31 +43,38 @@ class ClusterSums:
 
     def arguments(self, inputs: Sequence[Tensor], densities: int, size: int) -> list[Tensor | int]:
         """What both kernels take first."""
-        _, kinds, neighbors, begins = inputs
-        count, n_max, degrees = self.coefficients.shape[4], self.coefficients.shape[2], self.coefficients.shape[3]
-        products = [torch.from_numpy(rows.astype(np.int32)) for rows in (self.first, self.second)]
-        tables = [torch.from_numpy(np.ascontiguousarray(t)) for t in (self.bonds, self.mixing, self.coefficients)]
-        sizes = (len(kinds), self.coefficients.shape[0], count, n_max, degrees - 1, len(self.first), densities, size)
-        return [*sizes, begins, neighbors, kinds, *tables, *products]
+        _, kinds, neighbors, begins, *_ = inputs
+        own, _, n_max, degrees, count = self.coefficients.shape
+        sizes = (len(kinds), own, count, n_max, degrees - 1, len(self.first), densities, size)
+        return [*sizes, begins, neighbors, kinds, *self._tables]
+
+    @cached_property
+    def _tables(self) -> list[Tensor]:
+        tables = (self.bonds, self.mixing, self.coefficients)
+        return [*(torch.tensor(t, dtype=torch.float64) for t in tables), _whole(self.first), _whole(self.second)]
 
 
-class ClusterEnergies(Kernel):
-    """Σ_p a_p F(ρ_p) of each atom, differentiable once in the pair vectors.
+class ClusterEnergies(AtomKernel):
+    """E_0 + Σ_p a_p F(ρ_p) of each atom.
 
     Args:
         sums: what products are made of.
         terms: for each element the values that enter, each with its weight in every density.
         embeddings: a, m and whether F is shifted and scaled `[kinds, densities, 3]`.
+        constants: E_0 of each element `[kinds]`, eV.
 
     Raises CapabilityError if this machine has no compiler for it.
     """
 
-    differentiable: ClassVar[int] = 1
-    kept = 1
-
-    def __init__(self, sums: ClusterSums, terms: Sequence[Mapping[int, np.ndarray]], embeddings: np.ndarray):
+    def __init__(
+        self,
+        sums: ClusterSums,
+        terms: Sequence[Mapping[int, np.ndarray]],
+        embeddings: np.ndarray,
+        constants: Tensor,
+    ):
         library(NAME)
-        self.sums, self.densities = sums, embeddings.shape[1]
+        self.sums, self.densities, self.constants = sums, embeddings.shape[1], constants.detach()
         weights = [row for own in terms for row in own.values()]
         self._terms = (
             _whole([0, *accumulate(len(own) for own in terms)]),
@@ -76,26 +83,29 @@ class ClusterEnergies(Kernel):
             torch.tensor(np.ascontiguousarray(embeddings, dtype=np.float64)),
         )
 
-    def __call__(self, vectors: Tensor, kinds: Tensor, pairs: PairIndex) -> Tensor:
-        """Energies `[atoms]`, eV.
-
-        Args:
-            vectors: from center to neighbor `[pairs, 3]`, Å.
-            kinds: each atom's element, a place `[atoms]`.
-            pairs: from `PairIndex.of`.
-        """
-        return self.apply(vectors, kinds, pairs.neighbors, pairs.begins)[0]
-
-    def outputs(self, *inputs: Tensor) -> list[Tensor]:
-        return [inputs[0].new_empty((inputs[1].shape[0],)), torch.empty_like(inputs[0])]
-
     def run(self, inputs: Sequence[Tensor], made: Sequence[Tensor]) -> None:
         given = self.sums.arguments(inputs, self.densities, 0)
         call(NAME, "energies", same_type(inputs[0], *made), *given, *self._terms, inputs[0], *made)
 
-    def pull(self, inputs: Sequence[Tensor], gradients: Sequence[Tensor], made: Sequence[Tensor]) -> None:
-        *_, begins, slopes = inputs
-        made[0].copy_(slopes * gradients[0].repeat_interleave(begins.diff())[:, None])
+
+class ClusterRows(RowKernel):
+    """Rows of features.
+
+    Args:
+        sums: what products are made of.
+        terms: values and coefficients of each feature.
+        choice: which feature is which column of each element's atoms `[kinds, size]`; others than there are give 0.
+
+    Raises CapabilityError if this machine has no compiler for it.
+    """
+
+    def __init__(self, sums: ClusterSums, terms: Sequence[Row], choice: np.ndarray):
+        library(NAME)
+        self.sums, self.size, self._tables = sums, choice.shape[1], _columns(terms, choice)
+
+    def call(self, function: str, inputs: Sequence[Tensor], *rest: Tensor) -> None:
+        given = self.sums.arguments(inputs, 0, self.size)
+        call(NAME, function, same_type(inputs[0], *rest), *given, *self._tables, inputs[0], *rest)
 
 
 class ClusterFeatures:
@@ -112,18 +122,13 @@ class ClusterFeatures:
         self, sums: ClusterSums, terms: Sequence[Row], slopes: Sequence[Mapping[int, Row]], choice: np.ndarray
     ):
         library(NAME)
-        self.sums, self.features, self.size = sums, len(terms), choice.shape[1]
+        self.sums, self.size = sums, choice.shape[1]
         rows = [row for own in slopes for row in own.values()]
         self._tables = (
-            _whole(choice),
-            _whole([0, *accumulate(len(row) for row in terms)]),
-            _whole([node for row in terms for node, _ in row]),
-            torch.tensor([c for row in terms for _, c in row], dtype=torch.float64),
+            *_columns(terms, choice),
             _whole([0, *accumulate(len(own) for own in slopes)]),
             _whole([channel for own in slopes for channel in own]),
-            _whole([0, *accumulate(len(row) for row in rows)]),
-            _whole([node for row in rows for node, _ in row]),
-            torch.tensor([c for row in rows for _, c in row], dtype=torch.float64),
+            *_sparse(rows),
         )
 
     def with_coefficients(self, coefficients: np.ndarray) -> ClusterFeatures:
@@ -141,8 +146,19 @@ class ClusterFeatures:
         slopes = vectors.new_empty((len(vectors), self.size, 3))
         given = (vectors, kinds.contiguous(), pairs.neighbors.contiguous(), pairs.begins)
         arguments = self.sums.arguments(given, 0, self.size)
-        call(NAME, "jacobian", same_type(vectors), *arguments, *self._tables, self.features, vectors, values, slopes)
+        call(NAME, "jacobian", same_type(vectors), *arguments, *self._tables, vectors, values, slopes)
         return values, slopes
+
+
+def _columns(terms: Sequence[Row], choice: np.ndarray) -> tuple[Tensor | int, ...]:
+    """What functions that make features take first."""
+    return _whole(choice), *_sparse(terms), len(terms)
+
+
+def _sparse(rows: Sequence[Row]) -> tuple[Tensor, Tensor, Tensor]:
+    """Where each row begins, its values, and their coefficients."""
+    begins, nodes = _whole([0, *accumulate(map(len, rows))]), _whole([node for row in rows for node, _ in row])
+    return begins, nodes, torch.tensor([c for row in rows for _, c in row], dtype=torch.float64)
 
 
 def _whole(values: Sequence[int] | np.ndarray) -> Tensor:

@@ -229,24 +229,40 @@ struct Center {
         slope[1] = turn[1] * inverse[k] + rest * *y;
         slope[2] = turn[2] * inverse[k] + rest * *z;
     }
+
+    // The slopes of an atom's pairs, from `given`.
+    void slopes(index_t i, T* out) {
+        std::fill(out + 3 * q.begins[i], out + 3 * q.begins[i + 1], T(0));
+        for (index_t k = 0; k < blocks; ++k) {
+            wide slope[3];
+            pull(k, slope);
+            for (index_t l = 0; l < lanes; ++l)
+                for (index_t c = 0; c < 3 && pair[k * lanes + l] >= 0; ++c)
+                    out[3 * pair[k * lanes + l] + c] = slope[c][l];
+        }
+    }
 };
+
+template <typename T>
+bool unknown(const Problem<T>& q) {
+    return std::any_of(q.kind, q.kind + q.atoms, [&](index_t e) { return e < 0 || e >= q.size.kinds; });
+}
+
+template <typename T>
+void spoil(T* values, index_t count) {
+    std::fill(values, values + count, std::numeric_limits<T>::quiet_NaN());
+}
 
 // Energies of atoms, and their slopes by pair vectors.
 template <typename T>
 void energies(const Problem<T>& q, T* values, T* slopes, index_t threads) {
     const Sizes& size = q.size;
-    if (std::any_of(q.kind, q.kind + q.atoms, [&](index_t e) { return e < 0 || e >= size.kinds; })) {
-        std::fill(values, values + q.atoms, std::numeric_limits<T>::quiet_NaN());
-        std::fill(slopes, slopes + 3 * q.begins[q.atoms], std::numeric_limits<T>::quiet_NaN());
-        return;
-    }
+    if (unknown(q)) return spoil(values, q.atoms), spoil(slopes, 3 * q.begins[q.atoms]);
 #pragma omp parallel num_threads(threads) if (q.atoms > 1)
     {
         Center<T, Plain<T>> center(q);
-        constexpr index_t lanes = Lanes<T>::count;
 #pragma omp for schedule(dynamic, 8)
         for (index_t i = 0; i < q.atoms; ++i) {
-            std::fill(slopes + 3 * q.begins[i], slopes + 3 * q.begins[i + 1], T(0));
             const T* weights = q.weights + q.kind[i] * size.scalars;
             center.gather(i);
             center.forward();
@@ -254,13 +270,43 @@ void energies(const Problem<T>& q, T* values, T* slopes, index_t threads) {
             for (index_t s = 0; s < size.scalars; ++s) total += weights[s] * center.number[q.scalars[s]];
             values[i] = total;
             center.backward(weights);
-            for (index_t k = 0; k < center.blocks; ++k) {
-                Vec<T> slope[3];
-                center.pull(k, slope);
-                for (index_t l = 0; l < lanes; ++l)
-                    for (index_t c = 0; c < 3 && center.pair[k * lanes + l] >= 0; ++c)
-                        slopes[3 * center.pair[k * lanes + l] + c] = slope[c][l];
-            }
+            center.slopes(i, slopes);
+        }
+    }
+}
+
+// Contractions [atoms, scalars], and all numbers [atoms, numbers] for `backward`.
+template <typename T>
+void forward(const Problem<T>& q, T* values, T* numbers, index_t threads) {
+    const Sizes& size = q.size;
+    if (unknown(q)) return spoil(values, q.atoms * size.scalars);
+#pragma omp parallel num_threads(threads) if (q.atoms > 1)
+    {
+        Center<T, Plain<T>> center(q);
+#pragma omp for schedule(dynamic, 8)
+        for (index_t i = 0; i < q.atoms; ++i) {
+            center.gather(i);
+            center.forward();
+            std::copy_n(center.number, size.numbers, numbers + i * size.numbers);
+            for (index_t s = 0; s < size.scalars; ++s) values[i * size.scalars + s] = center.number[q.scalars[s]];
+        }
+    }
+}
+
+// Slopes by pair vectors of what has these derivatives by the contractions, both as `forward` has them.
+template <typename T>
+void backward(const Problem<T>& q, const T* numbers, const T* given, T* slopes, index_t threads) {
+    const Sizes& size = q.size;
+    if (unknown(q)) return spoil(slopes, 3 * q.begins[q.atoms]);
+#pragma omp parallel num_threads(threads) if (q.atoms > 1)
+    {
+        Center<T, Plain<T>> center(q);
+#pragma omp for schedule(dynamic, 8)
+        for (index_t i = 0; i < q.atoms; ++i) {
+            center.gather(i);
+            std::copy_n(numbers + i * size.numbers, size.numbers, center.number);
+            center.backward(given + i * size.scalars);
+            center.slopes(i, slopes);
         }
     }
 }
@@ -402,6 +448,12 @@ void jacobian(const Problem<T>& q, T* values, T* slopes, index_t threads) {
 #define EXPORTS(name, T)                                                                                            \
     extern "C" void energies_##name(GIVEN(T), const T* weights, T* values, T* slopes, index_t threads) {            \
         energies<T>(Problem<T>{PROBLEM, weights}, values, slopes, threads);                                         \
+    }                                                                                                               \
+    extern "C" void forward_##name(GIVEN(T), T* values, T* numbers, index_t threads) {                              \
+        forward<T>(Problem<T>{PROBLEM, nullptr}, values, numbers, threads);                                         \
+    }                                                                                                               \
+    extern "C" void backward_##name(GIVEN(T), const T* numbers, const T* given, T* slopes, index_t threads) {       \
+        backward<T>(Problem<T>{PROBLEM, nullptr}, numbers, given, slopes, threads);                                 \
     }                                                                                                               \
     extern "C" void tangents_##name(GIVEN(T), const T* weights, T* values, T* slopes, index_t threads) {            \
         tangents<T>(Problem<T>{PROBLEM, weights}, values, slopes, threads);                                         \

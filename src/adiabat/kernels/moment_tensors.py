@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from adiabat.kernels.build import call, library, same_type
-from adiabat.kernels.operation import Kernel
 from adiabat.kernels.pairs import PairIndex
+from adiabat.kernels.rows import AtomKernel, RowKernel
 
 NAME = "moment_tensors"
 
@@ -100,35 +99,41 @@ class MomentTensors:
         )  # fmt: skip
 
 
-class MomentTensorEnergies(Kernel):
-    """Energies Σ_α ξ_α B_α of atoms, differentiable once in the pair vectors; slopes are made along the way.
+class MomentTensorRows(RowKernel):
+    """Rows of contractions B_α; what they are made of is kept for the gradient.
+
+    Args:
+        lists: the contractions.
+        coefficients: of the radial functions `[kinds², radial, basis]`.
+    """
+
+    kept = 1
+
+    def __init__(self, lists: MomentTensors, coefficients: Tensor):
+        self.lists, self.size = lists, lists.size
+        self.coefficients = coefficients.detach().contiguous()
+
+    def outputs(self, *inputs: Tensor) -> list[Tensor]:
+        numbers = inputs[0].new_empty((inputs[1].shape[0], self.lists.numbers))
+        return [*super().outputs(*inputs), numbers]
+
+    def call(self, function: str, inputs: Sequence[Tensor], *rest: Tensor) -> None:
+        self.lists._call(function, inputs[:4], self.coefficients, *inputs[4:], *rest)
+
+
+class MomentTensorEnergies(AtomKernel):
+    """Energies ξ_0 + Σ_α ξ_α B_α of atoms.
 
     Args:
         lists: the contractions.
         coefficients: of the radial functions `[kinds², radial, basis]`.
         weights: ξ of each element of the center `[kinds, size]`, in the same floating-point type.
+        constants: ξ_0 of each element `[kinds]`.
     """
 
-    differentiable: ClassVar[int] = 1
-    kept = 1
-
-    def __init__(self, lists: MomentTensors, coefficients: Tensor, weights: Tensor):
-        self.lists = lists
+    def __init__(self, lists: MomentTensors, coefficients: Tensor, weights: Tensor, constants: Tensor):
+        self.lists, self.constants = lists, constants.detach()
         self.coefficients, self.weights = coefficients.detach().contiguous(), weights.detach().contiguous()
-
-    def __call__(self, vectors: Tensor, kinds: Tensor, pairs: PairIndex) -> Tensor:
-        """Energies `[atoms]` of pair vectors `[pairs, 3]`, places of elements `[atoms]` and `PairIndex.of`."""
-        (made,) = self.apply(vectors, kinds, pairs.neighbors, pairs.begins)
-        return made
-
-    def outputs(self, *inputs: Tensor) -> list[Tensor]:
-        vectors, kinds = inputs[:2]
-        return [vectors.new_empty(kinds.shape), vectors.new_empty(vectors.shape)]
 
     def run(self, inputs: Sequence[Tensor], made: Sequence[Tensor]) -> None:
         self.lists._call("energies", inputs, self.coefficients, self.weights, *made)
-
-    def pull(self, inputs: Sequence[Tensor], gradients: Sequence[Tensor], made: Sequence[Tensor]) -> None:
-        _, _, _, begins, slopes = inputs
-        counts = begins[1:] - begins[:-1]
-        torch.mul(slopes, gradients[0].repeat_interleave(counts)[:, None], out=made[0])

@@ -36,7 +36,6 @@ from adiabat.descriptors.base import element_index
 from adiabat.elements import symbol
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
-from adiabat.kernels.cluster_products import ClusterEnergies
 from adiabat.nn.constants import ConstantModule
 from adiabat.nn.heads import Head, LinearHead
 from adiabat.nn.pair_radial import PairRadial
@@ -210,7 +209,6 @@ class ACE(DescribedPotential):
         linear = all(e.linear for e in embeddings)
         head = LinearHead(len(elements), descriptor.size) if linear else DensityHead(embeddings, descriptor.size)
         super().__init__(config, elements, descriptor, head)
-        self.kernel: ClusterEnergies | None = None
         ends = [(e.core_cutoff, e.core_width) for e in embeddings]
         self.register_buffer("core", torch.tensor(ends, dtype=torch.float64), persistent=False)
         if any(bond.core for bond in descriptor.radial.bonds):
@@ -276,13 +274,7 @@ class ACE(DescribedPotential):
         for row, e in zip(rows, embeddings, strict=True):
             row[: e.densities, :2] = np.reshape(e.parameters, (-1, 2))
             row[:, 2] = e.kind == "FinnisSinclairShiftedScaled"
-        self.kernel = self.descriptor.energies(self.weights, rows)
-
-    def regressed(self, graph: Graph) -> Tensor:
-        if self.kernel is None:
-            return super().regressed(graph)
-        constants = self.constants.index_select(0, self.element[graph.system.numbers])
-        return constants + self.kernel(*self.descriptor.given(graph))
+        self.kernel = self.descriptor.energies(self.weights, rows, self.constants)
 
     def atomic_energies(self, graph: Graph) -> Tensor:
         energies = self.regressed(graph)

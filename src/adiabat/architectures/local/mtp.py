@@ -10,7 +10,7 @@ functions and the program MLIP-2, whose numbers it gives: I. S. Novikov et al., 
 | ξ_α | `weights` | [size], eV |
 | constants of species | `constants` | [elements], eV |
 | c^(β)_{μ,z_i,z_j} | `descriptor.inner.coefficients` | [elements², radial, basis], Å⁻² |
-| V_i = Σ_α ξ_α B_α | `atomic_energies` | [atoms], eV |
+| V_i = Σ_α ξ_α B_α | `regressed` | [atoms], eV |
 
 Departures from the paper: the weights of the contractions are those of least squares at any radial functions, so that
 only these are searched (see `fit.projection`), where MLIP-2 searches both together; the linear weights have the
@@ -29,9 +29,6 @@ from torch import Tensor
 from adiabat.described import DescribedPotential
 from adiabat.descriptors import mtp
 from adiabat.descriptors.marked import Marked
-from adiabat.geometry import Graph
-from adiabat.kernels.moment_tensors import MomentTensorEnergies
-from adiabat.kernels.pairs import PairIndex
 from adiabat.nn.heads import LinearHead
 from adiabat.potential import ArchitectureConfig
 
@@ -67,7 +64,6 @@ class MTP(DescribedPotential):
         descriptor = Marked(config.descriptor().build(elements))
         super().__init__(config, elements, descriptor, LinearHead(1, descriptor.size))
         self.element.clamp_(max=0)  # to the head, all elements are one; the marks tell them apart
-        self.kernel: MomentTensorEnergies | None = None
 
     @property
     def moments(self) -> mtp.MTP:
@@ -92,18 +88,6 @@ class MTP(DescribedPotential):
         row = torch.cat((constants[:1], constants[1:] - constants[0], weights))
         with torch.no_grad():
             self.head.weights.copy_(row[None])
-
-    def atomic_energies(self, graph: Graph) -> Tensor:
-        if self.kernel is None:
-            return super().atomic_energies(graph)
-        element = self.moments.element[graph.system.numbers]
-        found = self.kernel(graph.vectors(), element, PairIndex.of_graph(graph))
-        return found + self.constants.index_select(0, element)
-
-    def freeze(self) -> None:
-        own = self.moments
-        weights = self.weights.detach().expand(len(self.elements), -1)
-        self.kernel = MomentTensorEnergies(own.kernel(), own.coefficients, weights)
 
     @classmethod
     def fitter_for(cls, config: MTPConfig) -> str:

@@ -28,7 +28,6 @@ from adiabat.described import DescribedPotential
 from adiabat.descriptors.snap import SNAPBispectrum, SNAPDescriptorConfig
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
-from adiabat.kernels.bispectrum import LinearBispectrum
 from adiabat.nn.heads import LinearHead, QuadraticHead
 from adiabat.nn.smoothed_repulsion import SmoothedRepulsion
 from adiabat.potential import ArchitectureConfig, AtomicPotential
@@ -90,16 +89,6 @@ class SNAP(DescribedPotential):
         descriptor = config.descriptor.build(elements)
         kind = QuadraticHead if config.quadratic else LinearHead
         super().__init__(config, elements, descriptor, kind(len(elements), descriptor.size, config.constant))
-        self._kernel: LinearBispectrum | None = None
         if config.repulsion is not None:
             self.cutoff = max(self.cutoff, config.repulsion[1])
             self.fixed = Repulsion(config, elements, self.cutoff)
-
-    def freeze(self) -> None:
-        super().freeze()
-        if isinstance(self.head, LinearHead):
-            weights = self.head.weights.detach()
-            self._kernel = self.descriptor.linear(weights[:, 1:], weights[:, 0])
-
-    def regressed(self, graph: Graph) -> Tensor:
-        return super().regressed(graph) if self._kernel is None else self._kernel(*self.descriptor.given(graph))

@@ -1,0 +1,55 @@
+"""Coulomb matrix: the repulsion between the nuclei of a molecule.
+
+M. Rupp, A. Tkatchenko, K.-R. Müller and O. A. von Lilienfeld, Phys. Rev. Lett. 108, 058301 (2012),
+doi:10.1103/PhysRevLett.108.058301; program whose numbers it gives: DScribe, doi:10.1016/j.cpc.2019.106949.
+
+| paper | here | shape, unit |
+|---|---|---|
+| Z_i | `charges` | [systems, seats], e |
+| R_i | `places` | [systems, seats, 3], Å |
+| M_ij (eq. 1) | `matrix` | [systems, seats, seats], e²/Å, diagonal as it is |
+
+Departures from the paper: distances are in Å, as in DScribe and qmllib, not in Bohr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from adiabat.descriptors.pair_matrix import MatrixConfig, PairMatrix, charges_of, nuclear
+from adiabat.errors import CapabilityError
+from adiabat.geometry import Graph
+from adiabat.nn.seats import different, lengths, seated
+
+
+class CoulombMatrixConfig(MatrixConfig):
+    """Options of the Coulomb matrix."""
+
+    kind: Literal["coulomb_matrix"] = "coulomb_matrix"
+    """Name of the descriptor."""
+
+    def build(self, elements: Iterable[int]) -> CoulombMatrix:
+        return CoulombMatrix(self, elements)
+
+
+class CoulombMatrix(PairMatrix):
+    """Z_i Z_j / |R_i − R_j|, and ½ Z_i^2.4 on the diagonal."""
+
+    def check(self, graph: Graph) -> None:
+        if bool(graph.system.pbc.any()):
+            raise CapabilityError(
+                "the Coulomb matrix knows no images, and a structure is periodic:"
+                " take ewald_matrix, sine_matrix or neighbor_cells_matrix, or switch pbc off."
+            )
+
+    def matrix(self, graph: Graph) -> Tensor:
+        assert graph.members is not None
+        charges = seated(graph.members, charges_of(graph))
+        places = seated(graph.members, graph.system.positions)
+        apart = different(charges > 0.0)
+        distances = lengths(places[:, :, None] - places[:, None, :], apart)
+        return nuclear(charges, torch.reciprocal(distances), apart)

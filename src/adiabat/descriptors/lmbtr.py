@@ -1,0 +1,117 @@
+"""Local many-body tensor representation: distributions of distances and angles that an atom takes part in.
+
+L. Himanen et al., Comput. Phys. Commun. 247, 106949 (2020), doi:10.1016/j.cpc.2019.106949, after H. Huo and M. Rupp,
+doi:10.48550/arXiv.1704.06439; program whose numbers it gives: DScribe.
+
+| paper | here | shape, unit |
+|---|---|---|
+| k | `order` of a term | |
+| g_k | `geometry` | [pairs] or [triplets] |
+| w_k | `weight` | [pairs] or [triplets] |
+| D(x, g) | mean of a Gaussian over a bin | [..., points] |
+| X, the central atom | has no element of its own | |
+
+Blocks of a term of distances: elements of the neighbor. Of angles: first those at the atom, by the elements a ≤ b of
+both ends, then those at a neighbor between the atom and another one, by the neighbor's element and the other one's.
+
+Departures from the program: weights end smoothly unless told otherwise; smooth_cutoff weighs the two distances from
+the atom, also of angles at a neighbor, whose own legs reach beyond the neighborhood; blocks of the program that are
+always zero (elements X and X) are left out. The default terms are our choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from adiabat.descriptors.base import Descriptor, DescriptorConfig
+from adiabat.descriptors.distributions import Distribution, Term, pair_blocks, summed, unit_rows
+from adiabat.errors import ConfigError
+from adiabat.geometry import Graph
+
+
+class LMBTRConfig(DescriptorConfig):
+    """Options of the local many-body tensor representation."""
+
+    kind: Literal["lmbtr"] = "lmbtr"
+    """Name of the descriptor."""
+    terms: tuple[Term, ...] = (
+        Term(geometry="inverse_distance", start=0.1, stop=1.4, points=30, width=0.05),
+        Term(geometry="cosine", start=-1.0, stop=1.0, points=12, width=0.15),
+    )
+    """The distributions, whose blocks follow each other; of pairs and triplets."""
+    normalization: Literal["none", "l2"] = "none"
+    """none; l2: each term's part of a row has length 1, which jumps where the last neighbor leaves."""
+
+    def build(self, elements: Iterable[int]) -> LMBTR:
+        return LMBTR(self, elements)
+
+
+class LMBTR(Descriptor):
+    """Blocks of all terms, one after the other."""
+
+    block: Tensor
+
+    def __init__(self, config: LMBTRConfig, elements: Iterable[int]):
+        if not config.terms or any(term.order == 1 for term in config.terms):
+            raise ConfigError(
+                "descriptor.terms are of distances and angles: give at least one, and no atomic_number."
+            )
+        reaches = [term.reach(config.cutoff) for term in config.terms]
+        super().__init__(elements, max(reaches))
+        self.config = config
+        self.terms = nn.ModuleList(Distribution(term, config.cutoff) for term in config.terms)
+        self.angular_cutoff = max(r if t.order == 3 else 0.0 for r, t in zip(reaches, config.terms, strict=True))
+        kinds = len(self.elements)
+        self.register_buffer("block", pair_blocks(kinds), persistent=False)
+        self.couples = kinds * (kinds + 1) // 2
+        self.blocks = {2: kinds, 3: self.couples + kinds**2}
+        width = sum(self.blocks[term.order] * term.points for term in config.terms)
+        self.sizes = (width,) * kinds
+
+    def prepare(self, graph: Graph) -> Graph:
+        if not self.angular_cutoff or graph.triplets is not None:
+            return graph
+        return graph.replace(triplets=graph.triplets_within(self.angular_cutoff))
+
+    def from_vectors(self, vectors: Tensor, graph: Graph) -> Tensor:
+        graph = self.prepare(graph)
+        near = self.element[graph.system.numbers].index_select(0, graph.neighbors)
+        made = {2: self._of_pairs, 3: self._of_triplets}
+        rows = []
+        for term in self.terms:
+            assert isinstance(term, Distribution)
+            order = term.term.order
+            count = self.blocks[order]
+            values, centers, blocks = made[order](term, vectors, near, graph)
+            found = summed(values, centers * count + blocks, graph.system.atoms * count)
+            found = found.reshape(graph.system.atoms, -1)
+            rows.append(unit_rows(found) if self.config.normalization == "l2" else found)
+        return torch.cat(rows, dim=1)
+
+    def _of_pairs(
+        self, term: Distribution, vectors: Tensor, near: Tensor, graph: Graph
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Values `[n, points]` with the atom and the block that each belongs to `[n]`."""
+        return term.pairs(vectors.norm(dim=1)), graph.centers, near
+
+    def _of_triplets(
+        self, term: Distribution, vectors: Tensor, near: Tensor, graph: Graph
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The angle at the atom and those at both neighbors."""
+        assert graph.triplets is not None
+        first, second = graph.triplets
+        one, other = vectors.index_select(0, first), vectors.index_select(0, second)
+        kind, another = near.index_select(0, first), near.index_select(0, second)
+        across = other - one
+        legs = one.norm(dim=1), other.norm(dim=1)
+        around = legs[0] + legs[1] + across.norm(dim=1)
+        corners = ((one, other), (-one, across), (-other, -across))
+        values = torch.cat([term.angles(u, v, around, legs) for u, v in corners])
+        kinds = len(self.elements)
+        beside = [self.couples + at * kinds + end for at, end in ((kind, another), (another, kind))]
+        centers = graph.centers.index_select(0, first)
+        return values, centers.repeat(3), torch.cat([self.block[kind, another], *beside])
