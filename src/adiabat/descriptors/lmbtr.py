@@ -39,8 +39,8 @@ class LMBTRConfig(DescriptorConfig):
     kind: Literal["lmbtr"] = "lmbtr"
     """Name of the descriptor."""
     terms: tuple[Term, ...] = (
-        Term(geometry="inverse_distance", start=0.1, stop=1.4, points=30, width=0.05),
-        Term(geometry="cosine", start=-1.0, stop=1.0, points=12, width=0.15),
+        Term(geometry="inverse_distance", start=0.2, stop=1.4, points=16, width=0.08),
+        Term(geometry="cosine", start=-1.0, stop=1.0, points=10, width=0.2),
     )
     """The distributions, whose blocks follow each other; of pairs and triplets."""
     normalization: Literal["none", "l2"] = "none"

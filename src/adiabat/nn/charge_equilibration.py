@@ -27,11 +27,12 @@ import torch
 from torch import Tensor, nn
 
 from adiabat.errors import CapabilityError
-from adiabat.geometry import FarPairs, Graph, Neighborhood, System
-from adiabat.geometry.waves import plane_waves, reciprocal_cells
+from adiabat.geometry import Graph
 from adiabat.nn.constants import ConstantModule
+from adiabat.nn.ewald_potentials import EwaldPotentials
 from adiabat.nn.ewald_split import EwaldSplit
 from adiabat.nn.inner_cutoffs import InnerCutoff
+from adiabat.nn.seats import different, lengths, seated
 from adiabat.units import COULOMB
 
 
@@ -48,26 +49,13 @@ class GaussianCoulomb(ConstantModule):
 
     def __init__(self, widths: Sequence[float], split: EwaldSplit, coulomb: float = COULOMB):
         super().__init__()
-        self.split, self.coulomb = split, coulomb
-        self.widest = max(widths)
+        self.coulomb = coulomb
+        self.sum = EwaldPotentials(split, coulomb, max(widths))
         self.register_constant("widths", np.array(widths))
 
     def prepare(self, graph: Graph) -> Graph:
         """The graph with the seats, far pairs and waves that the sum needs."""
-        graph = graph.with_members()
-        if graph.far is not None and graph.waves is not None:
-            return graph
-        system = graph.system
-        found = []
-        cells = zip(system.volume.tolist(), system.atom_counts.tolist(), system.pbc.tolist(), strict=True)
-        for volume, atoms, pbc in cells:
-            own = self.split.reaches(volume, atoms, self.widest, self.coulomb) if all(pbc) else (1.0, 0.0, 0.0)
-            found.append(own)
-        widths, pairs, reaches = zip(*found, strict=True)
-        waves = plane_waves(system, reaches)
-        if not waves.shape[1]:
-            waves = waves.new_zeros((system.systems, 1, 3))  # a compiled model takes no empty list
-        return graph.replace(far=FarPairs.of(system, widths, pairs), waves=waves)
+        return self.sum.prepare(graph)
 
     def check(self, graph: Graph) -> None:
         """Raises CapabilityError for systems that are periodic in one or two directions, or split."""
@@ -91,53 +79,13 @@ class GaussianCoulomb(ConstantModule):
         both = there[:, :, None] & there[:, None, :]
         gamma = (2.0 * (sigma.square()[:, :, None] + sigma.square()[:, None, :])).sqrt()
         periodic = system.pbc.all(dim=1)[:, None, None]
-        free = self._free(system, members, both, gamma)
-        values = torch.where(periodic, self._periodic(graph, members, gamma), free)
+        apart = different(there)
+        places = seated(members, system.positions)
+        distances = lengths(places[:, :, None] - places[:, None, :], apart)
+        free = torch.where(apart, torch.erf(distances / gamma) / distances, torch.zeros_like(distances))
+        values = torch.where(periodic, self.sum(graph, gamma), free)
         own = torch.diag_embed(1.0 / (sigma * pi**0.5))
         return self.coulomb * torch.where(both, values + own, torch.zeros_like(values))
-
-    @staticmethod
-    def _free(system: System, members: Neighborhood, both: Tensor, gamma: Tensor) -> Tensor:
-        """erf(r/γ)/r of different atoms."""
-        places = seated(members, system.positions)
-        different = both & (torch.diag_embed(torch.ones_like(both[:, 0], dtype=gamma.dtype)) == 0.0)
-        squares = (places[:, :, None] - places[:, None, :]).square().sum(dim=3)
-        distances = torch.where(different, squares, torch.ones_like(squares)).sqrt()
-        return torch.where(different, torch.erf(distances / gamma) / distances, torch.zeros_like(distances))
-
-    @staticmethod
-    def _periodic(graph: Graph, members: Neighborhood, gamma: Tensor) -> Tensor:
-        """Ewald's sum: the waves' part, the pairs', the smeared charges' own, the background."""
-        system, far, waves = graph.system, graph.far, graph.waves
-        assert far is not None
-        assert waves is not None
-        periodic = system.pbc.all(dim=1)
-        width = far.widths.to(gamma.dtype)[:, None, None]
-        volume = torch.where(periodic, system.volume, torch.ones_like(system.volume))[:, None, None]
-        k = waves.to(gamma.dtype) @ reciprocal_cells(system)
-        squares = k.square().sum(dim=2, keepdim=True)
-        filled = squares > 0.0
-        squares = torch.where(filled, squares, torch.ones_like(squares))
-        sizes = 8.0 * pi / volume * torch.exp(-0.5 * width.square() * squares) / squares  # of k and −k one is listed
-        sizes = torch.where(filled, sizes, torch.zeros_like(sizes))
-        phases = k @ seated(members, system.positions).transpose(1, 2)
-        cosines, sines = phases.cos(), phases.sin()
-        total = (sizes * cosines).transpose(1, 2) @ cosines + (sizes * sines).transpose(1, 2) @ sines
-
-        first, second = (members.slot.index_select(0, ends) for ends in far.pairs)
-        places = first * members.width + second % members.width
-        lengths = far.vectors(system).square().sum(dim=1)
-        apart = lengths > 0.0
-        distances = torch.where(apart, lengths, torch.ones_like(lengths)).sqrt()
-        own = far.widths.to(gamma.dtype).index_select(0, system.system.index_select(0, far.pairs[0]))
-        between = gamma.reshape(-1).index_select(0, places)
-        nearer = (torch.erfc(distances / (2.0**0.5 * own)) - torch.erfc(distances / between)) / distances
-        nearer = torch.where(apart, nearer, torch.zeros_like(nearer))
-        pairs = torch.zeros_like(gamma).reshape(-1).index_add(0, places, nearer).reshape(gamma.shape)
-        total = total + pairs + pairs.transpose(1, 2)
-
-        smeared = torch.diag_embed((-((2.0 / pi) ** 0.5) / width[:, :, 0]).expand(gamma.shape[:2]))
-        return total + smeared - 2.0 * pi / volume * (width.square() - 0.5 * gamma.square())
 
 
 class ChargeEquilibration(nn.Module):
@@ -203,8 +151,3 @@ class ScreenedElectrostatics(nn.Module):
         screened = torch.erf(distances / gamma) / distances * self.nearby(distances)
         missing = charges / (sigma * pi**0.5) + graph.sum_over_neighbors(screened * graph.of_neighbors(charges))
         return 0.5 * charges * (potentials - self.coulomb * missing)
-
-
-def seated(members: Neighborhood, values: Tensor) -> Tensor:
-    """Values of atoms `[atoms, ...]` by system and seat `[systems, seats, ...]`, zeros where no atom sits."""
-    return members.pad(values).reshape(members.atoms, members.width, *values.shape[1:])

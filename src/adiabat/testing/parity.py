@@ -237,7 +237,11 @@ class _Comparison:
             return
         for name in given.keys() - found.keys():
             self.skipped[f"*/{name}"] = "not a quantity that the importer gives"
-        self._note(label, case, variant, found, {name: given[name] for name in given if name in found})
+        wanted = {name: given[name] for name in given if name in found}
+        for name in [name for name, value in wanted.items() if not np.isfinite(value).all()]:
+            self.skipped[f"{label}/{name}"] = "the program's value is not finite"
+            del wanted[name]
+        self._note(label, case, variant, found, wanted)
 
     def _compare_together(self, outputs: Mapping[str, np.ndarray]) -> None:
         """Numbers of pairs of structures, such as kernels."""

@@ -36,6 +36,7 @@ _MODULES = {
     **dict.fromkeys(("quippy", "dscribe-soap", "featomic-soap"), "soap"),
     **dict.fromkeys(("featomic-spherical", "featomic-lode"), "featomic"),
     "dscribe-acsf": "dscribe_acsf",
+    **dict.fromkeys(("dscribe-matrices", "dscribe-mbtr", "dscribe-lmbtr", "dscribe-valle"), "dscribe_terms"),
     "mattersim": "mattersim",
     "spookynet": "spookynet",
     "qml-fchl18": "qmllib_fchl18",
@@ -43,7 +44,7 @@ _MODULES = {
     "mtp": "mtp",
     **dict.fromkeys(("eann", "reann", "equireann"), "reann"),
     **dict.fromkeys(("dp-se-e2", "dp-se-e3", "dp-hybrid", "dp-fparam", "dp-se-atten", "dp-dpa", "dpa2"), "deepmd"),
-    **dict.fromkeys(("dp-dipole", "dp-polar", "dp-dos", "dp-property", "dp-spin"), "deepmd"),
+    **dict.fromkeys(("dp-dipole", "dp-polar", "dp-dos", "dp-property", "dp-spin", "dp-sezm"), "deepmd"),
 }
 # kits whose names start like a supported one but which need a page that is not there yet
 _LATER = ("schnet-fairchem1", "painn-fairchem1", "mace-les")
