@@ -16,6 +16,7 @@ from adiabat.nn.activations import ACTIVATIONS
 from adiabat.potential import Referenced
 from adiabat.pretrained.importers.rann import read_rann, write_rann
 from adiabat.testing.battery import run_battery
+from adiabat.testing.learning import check_fit
 
 SHARED = {"distance": 1.2, "cutoff": 2.8, "width": 1.4}
 RADIAL = {"kind": "radial", "alphas": (2.0, 3.0, 4.0), "lowest": -1} | SHARED
@@ -218,6 +219,16 @@ def test_battery():
         RANN(RANNConfig(structure=structure, hidden=(8,)), [1, 6, 8]), skip=("REF", "NVE", "RT", "FIT")
     )
     assert report.passed, report.text()
+
+
+def test_fits_a_metal_with_its_screening():
+    """In the battery's molecule, all but bonded neighbors are screened (S < 0.004), and no fit finds what they do."""
+    structure = RANNFingerprintsConfig(cutoff=4.5, alphas=(5.5,) * 3, decays=(1.0, 6.0), cosines=4)
+    cubic = 4.05 * np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+    alloy = System.from_arrays(cubic, [13, 12, 13, 13], 4.05 * np.eye(3), pbc=True)
+    torch.manual_seed(0)
+    result = check_fit(RANN(RANNConfig(structure=structure, hidden=(8,)), [12, 13]).double(), alloy)
+    assert result.passed, result.message
 
 
 @pytest.mark.parametrize("method", ["local", "rann"])
