@@ -70,10 +70,8 @@ class Graph:
 
     def vectors(self) -> Tensor:
         """r_j + shift·cell − r_i, `[pairs, 3]`, Å."""
-        positions = self.system.positions
-        cells = self.system.cell[self.system.system[self.centers]]
-        offsets = torch.bmm(self.shifts.to(positions.dtype)[:, None], cells)[:, 0]
-        return positions[self.neighbors] - positions[self.centers] + offsets
+        pairs = self.layout if isinstance(self.layout, PairList) else PairList(self.pairs, self.system.atoms)
+        return pairs.vectors(self.system, self.shifts)
 
     def of_centers(self, values: Tensor) -> Tensor:
         """Values of atoms `[atoms, ...]` at the center of each pair `[pairs, ...]`."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from adiabat.geometry.halves import Halves
+from adiabat.geometry.system import System
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,13 @@ class PairList:
 
     pairs: Tensor
     atoms: int
+
+    def vectors(self, system: System, shifts: Tensor) -> Tensor:
+        """r_j + shift·cell − r_i, `[pairs, 3]`, Å."""
+        centers, neighbors = self.pairs
+        cells = system.cell[system.system[centers]]
+        offsets = torch.bmm(shifts.to(system.positions.dtype)[:, None], cells)[:, 0]
+        return system.positions[neighbors] - system.positions[centers] + offsets
 
     @property
     def neighbors(self) -> Tensor:

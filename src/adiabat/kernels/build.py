@@ -17,6 +17,7 @@ _KINDS = {Tensor: ctypes.c_void_p, int: ctypes.c_int64, float: ctypes.c_double}
 SOURCES = Path(__file__).parent
 
 
+@functools.cache
 def library(name: str) -> ctypes.CDLL:
     """The compiled `<name>.cpp` of this folder; raises CapabilityError as `native.library` does."""
     return native.library(SOURCES / f"{name}.cpp")
@@ -44,12 +45,14 @@ def same_type(*tensors: Tensor) -> torch.dtype:
     return types.pop()
 
 
-def call(name: str, function: str, dtype: torch.dtype, *arguments: Tensor | int | float) -> None:
-    """Calls `<function>_f32` or `_f64` of a library: tensors as pointers, whole numbers as int64, others as double.
+def call(name: str, function: str, dtype: torch.dtype | None, *arguments: Tensor | int | float) -> None:
+    """Calls `<function>_f32` or `_f64` of a library, or `<function>` where there is no floating-point type.
+
+    Tensors go as pointers, whole numbers as int64, others as double.
 
     Tensors must be contiguous and on the CPU; the number of threads is torch's and comes last.
     """
-    own, last = _function(name, f"{function}_{'f32' if dtype == torch.float32 else 'f64'}"), torch.get_num_threads()
+    own, last = _function(name, function, dtype), torch.get_num_threads()
     values: list[int | float] = []
     for value in arguments:
         if isinstance(value, Tensor):
@@ -63,7 +66,8 @@ def call(name: str, function: str, dtype: torch.dtype, *arguments: Tensor | int 
 
 
 @functools.cache
-def _function(name: str, function: str) -> Any:
-    own = getattr(library(name), function)
+def _function(name: str, function: str, dtype: torch.dtype | None) -> Any:
+    ending = {None: "", torch.float32: "_f32", torch.float64: "_f64"}[dtype]
+    own = getattr(library(name), function + ending)
     own.restype = None
     return own

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from adiabat.geometry import Graph
+from adiabat.geometry import Graph, System
 from adiabat.geometry.neighborhood import PairList
+from adiabat.kernels.build import available
+from adiabat.kernels.pair_vectors import NAME, PLAIN, STRAINED, sort_pairs
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,18 @@ class PairIndex(PairList):
     def of(cls, pairs: Tensor, atoms: int) -> PairIndex:
         """From `pairs [2, pairs]` sorted by center."""
         pairs = pairs.contiguous()
+        if pairs.device.type == "cpu" and available(NAME) is None:
+            return cls(pairs, atoms, *sort_pairs(pairs, atoms))
         centers, neighbors = pairs
         order = torch.argsort(neighbors, stable=True)
         return cls(pairs, atoms, _begins(centers, atoms), order, _begins(neighbors, atoms))
+
+    def vectors(self, system: System, shifts: Tensor) -> Tensor:
+        if self.pairs.device.type != "cpu" or available(NAME) is not None:
+            return super().vectors(system, shifts)
+        places = self.begins, self.order, self.order_begins
+        kernel = STRAINED if system.cell.requires_grad else PLAIN
+        return kernel(system.positions, system.cell, self.pairs, shifts, system.system, places)
 
 
 def _begins(indices: Tensor, atoms: int) -> Tensor:
