@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from adiabat.architectures.classical.lennard_jones import LennardJones, LennardJonesConfig
+from adiabat.architectures.equivariant.dpa4 import DPA4, DPA4Config
 from adiabat.architectures.equivariant.mace import MACE, MACEConfig
 from adiabat.architectures.equivariant.nequip import NequIP, NequIPConfig
 from adiabat.architectures.equivariant.painn import PaiNN, PaiNNConfig
@@ -107,6 +108,7 @@ SMALL_DPA3 = {
     "update_size": 0.5,
     "hidden": (8, 8),
 }
+SMALL_DPA4 = {"cutoff": 3.0, "channels": 4, "l_max": 2, "layers": 2, "mixing_layers": 2, "basis": 4, "heads": 2}
 SMALL_HDNNP4G = {"cutoff": 3.0, "hidden": (4,), "charge_hidden": (4,), "hardness": {"H": 12.0}}
 SMALL_LOCAL = {
     "descriptor": {"kind": "acsf", "cutoff": 3.0, "recipe": {"centered": [1.0], "shifted": 2, "angular": [1.0]}},
@@ -119,6 +121,23 @@ SMALL_LODE = {
 SMALL_PSF = {
     "descriptor": {"kind": "psf", "cutoff": 3.0, "shells": 3, "weights": ["one"]},
     "regressor": {"kind": "linear"},
+}
+SMALL_LMBTR = {
+    "descriptor": {
+        "kind": "lmbtr",
+        "cutoff": 3.0,
+        "terms": [
+            {"geometry": "inverse_distance", "start": 0.3, "stop": 1.3, "points": 5, "width": 0.2},
+            {"geometry": "cosine", "start": -1.0, "stop": 1.0, "points": 4, "width": 0.4},
+        ],
+    },
+}
+SMALL_ASLATM = {
+    "descriptor": {
+        "kind": "aslatm",
+        "cutoff": 3.0,
+        "spectra": {"step": 0.6, "width": 0.4, "angle_step": 0.8, "angle_width": 0.5, "power": 2.0},
+    },
 }
 SMALL_BESSEL = {"descriptor": {"kind": "spherical_bessel", "cutoff": 3.0, "n_max": 2}}
 SMALL_APIP = {"descriptor": {"cutoff": 3.0, "degrees": (3, 2, 1), "cutoffs": (3.0, 2.8, 2.6)}}
@@ -177,6 +196,8 @@ MODELS = {
     "bpnn": lambda: BPNN(BPNNConfig(cutoff=3.0, hidden=(4,), activations=("tanh",), recipe=Recipe()), ELEMENTS),
     "wacsf_nn": lambda: WACSFNN(WACSFNNConfig(cutoff=3.0, hidden=(4,), activations=("tanh",)), ELEMENTS),
     "psf": lambda: loosened(Local(LocalConfig.parse(SMALL_PSF), ELEMENTS)),
+    "lmbtr": lambda: loosened(Local(LocalConfig.parse(SMALL_LMBTR), ELEMENTS)),
+    "aslatm": lambda: loosened(Local(LocalConfig.parse(SMALL_ASLATM), ELEMENTS), 0.01),
     "hdnnp_4g": lambda: loosened(HDNNP4G(HDNNP4GConfig(**SMALL_HDNNP4G), ELEMENTS)),
     "local": lambda: loosened(Local(LocalConfig.parse(SMALL_LOCAL), ELEMENTS)),
     "selected": lambda: loosened(Local(LocalConfig.parse(SMALL_LOCAL | {"select": {"count": 9}}), ELEMENTS)),
@@ -201,6 +222,7 @@ MODELS = {
     "dpa1": lambda: DeepPotential(DeepPotentialConfig.parse(SMALL_DPA1), ELEMENTS),
     "dpa2": lambda: DPA2(DPA2Config.parse(SMALL_DPA2), ELEMENTS),
     "dpa3": lambda: DPA3(DPA3Config.parse(SMALL_DPA3), ELEMENTS),
+    "dpa4": lambda: loosened(DPA4(DPA4Config.parse(SMALL_DPA4), ELEMENTS)),
     "lennard_jones": lambda: LennardJones(LennardJonesConfig(sigma=1.2, cutoff=3.0, ending="linear"), ELEMENTS),
     "schnet": lambda: SchNet(SchNetConfig(cutoff=3.0, channels=8, layers=1, basis=5), ELEMENTS),
     "m3gnet": lambda: M3GNet(M3GNetConfig(**SMALL_M3GNET), ELEMENTS),

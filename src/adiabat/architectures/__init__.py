@@ -270,6 +270,14 @@ METHODS = {
             {"schedule": {"kind": "cosine"}},
         ),
         Method(
+            "dpa4",
+            _WING + "equivariant.dpa4",
+            "DPA4",
+            "Convolutions in the frames of pairs, with attention (DPA-4, SeZM)",
+            "10.48550/arXiv.2606.02419",
+            {"optimizer": {"rate": 0.002}, "schedule": {"kind": "cosine"}},
+        ),
+        Method(
             "tensornet",
             _WING + "equivariant.tensornet",
             "TensorNet",

@@ -28,10 +28,12 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from adiabat.errors import ConfigError, FitError, did_you_mean
+from adiabat.nn.degrees import DegreeLinear
 from adiabat.nn.equivariant_linear import ElementLinear, EquivariantLinear
 from adiabat.nn.grouped_networks import GroupedNetworks
 from adiabat.nn.normalized import DeepReadout, NormalizedMLP
 from adiabat.nn.ntk import NTKNetwork
+from adiabat.nn.so2 import SO2Linear
 from adiabat.settings import Settings
 
 # kinds of linear maps, and what holds their matrices: the module itself or one of its parts
@@ -43,6 +45,8 @@ _HOLDERS = {
     NTKNetwork: "weights",
     DeepReadout: "layers",
     GroupedNetworks: "weights",
+    DegreeLinear: "",
+    SO2Linear: "weights",
 }
 
 

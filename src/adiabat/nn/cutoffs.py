@@ -32,6 +32,27 @@ class PolynomialCutoff(nn.Module):
         return polynomial_envelope(distances / self.cutoff, self.power)
 
 
+class BinomialCutoff(nn.Module):
+    """(1 − u)⁴ Σ_{k<p} C(k+3, 3) u^k, u = r/r_c: 1 − O(u^p) at 0, three vanishing derivatives at the cutoff.
+
+    DPA-4's (arXiv:2606.02419). With (1 − u)³ and C(k+2, 2) it would be `PolynomialCutoff`.
+    """
+
+    def __init__(self, cutoff: float, power: int):
+        super().__init__()
+        self.cutoff = cutoff
+        self.power = power
+
+    def forward(self, distances: Tensor) -> Tensor:
+        """`[...]` Å to `[...]`."""
+        rest = (1.0 - distances / self.cutoff).clamp(min=0.0)
+        u = 1.0 - rest
+        series = torch.zeros_like(u)
+        for k in reversed(range(self.power)):
+            series = series * u + math.comb(k + 3, 3)
+        return rest**4 * series
+
+
 class XPLORCutoff(nn.Module):
     """1 up to r_on, then (r_c² − r²)² (r_c² + 2r² − 3r_on²) / (r_c² − r_on²)³, 0 from r_c on.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -218,16 +218,9 @@ def _linears(reader: Reader, parts: Mapping[str, nn.Module | None]) -> None:
         elif isinstance(part, nn.LayerNorm):
             reader.copy(part.weight, f"{name}.matrix")
         elif isinstance(part, JoinedLinear):
-            _joined(reader, part.weights, f"{name}.matrix")
+            reader.joined(part.weights, f"{name}.matrix")
         if part is not None and part.bias is not None:
             reader.copy(part.bias, f"{name}.bias")  # type: ignore[arg-type]
-
-
-def _joined(reader: Reader, weights: Sequence[Tensor] | nn.ParameterList, name: str) -> None:
-    whole = torch.cat([weight.t() for weight in weights])
-    reader.copy(whole, name)
-    for weight, part in zip(weights, whole.split([weight.shape[1] for weight in weights]), strict=True):
-        weight.copy_(part.t())
 
 
 def _updates(reader: Reader, parts: Mapping[str, ResidualUpdates | None]) -> None:

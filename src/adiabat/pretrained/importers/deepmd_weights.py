@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from adiabat.descriptors.embedded import EmbeddedDescriptor
 from adiabat.descriptors.hybrid import Hybrid
@@ -165,6 +165,13 @@ class Reader:
     def copy(self, own: Tensor, name: str) -> None:
         """Takes over the parameter of this name, of the same shape."""
         self._put(own, self(name), name)
+
+    def joined(self, parts: Sequence[Tensor] | nn.ParameterList, name: str) -> None:
+        """Takes over the matrix of this name for a layer whose inputs lie side by side."""
+        whole = torch.cat([weight.t() for weight in parts])
+        self.copy(whole, name)
+        for weight, part in zip(parts, whole.split([weight.shape[1] for weight in parts]), strict=True):
+            weight.copy_(part.t())
 
     def _put(self, own: Tensor, value: Tensor, name: str) -> None:
         if value.shape != own.shape:

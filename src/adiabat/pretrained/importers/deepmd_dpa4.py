@@ -1,0 +1,221 @@
+"""DeePMD-kit (doi:10.1063/5.0155600): DPA-4, which the program calls dpa4 or SeZM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from adiabat.architectures.equivariant.dpa4 import DPA4, Block, Convolution, DPA4Config, FeedForward, GatedNetwork
+from adiabat.elements import number, symbol
+from adiabat.nn.degrees import DegreeNorm
+from adiabat.potential import Referenced
+from adiabat.pretrained.importers.deepmd_weights import Reader, known
+
+NAMES = ("sezm", "dpa4")
+_DESCRIPTOR, _FITTING = "atomic_model.descriptor.", "atomic_model.fitting_net."
+_MIXING = {"none": "none", "degree": "degree", "degree_channel": "channel"}
+_VERSION = 1.1  # of the descriptor, from which on features fade in with the first neighbor
+
+# what the page has
+_OF_MODEL = {"bridging_method": "NONE", "lora": None}
+_OF_ATOMS = {"atom_exclude_types": [], "pair_exclude_types": [], "dens_fitting": None, "active_mode": "ener"}
+_OF_FITTING = {
+    "numb_fparam": 0,
+    "numb_aparam": 0,
+    "dim_case_embd": 0,
+    "exclude_types": [],
+    "atom_ener": None,
+    "activation_function": "silu",
+    "mixed_types": True,
+    "bias_out": False,
+}
+_OF_DESCRIPTOR = {
+    "extra_node_l": 0,
+    "basis_type": "bessel",
+    "edge_cartesian": False,
+    "node_cartesian": "none",
+    "so2_norm": False,
+    "so2_attn_res": "none",
+    "n_focus": 1,
+    "layer_scale": False,
+    "atten_f_mix": False,
+    "atten_v_proj": False,
+    "atten_o_proj": False,
+    "full_attn_res": "none",
+    "block_attn_res": "none",
+    "s2_activation": [False, True],
+    "ffn_so3_grid": False,
+    "node_wise_s2": False,
+    "node_wise_so3": False,
+    "message_node_s2": False,
+    "message_node_so3": False,
+    "so3_readout": "none",
+    "readout_layers": 1,
+    "activation_function": "silu",
+    "glu_activation": True,
+    "mlp_bias": False,
+    "exclude_types": [],
+    "eps": 1e-7,
+    "inner_clamp_r_inner": None,
+    "inner_clamp_r_outer": None,
+    "add_chg_spin_ebd": False,
+    "use_spin": None,
+}
+
+
+def read_dpa4(options: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Referenced:
+    """The model in float64, eV and Å.
+
+    Args:
+        options: the program's own description of the model, with every default filled in.
+        weights: state of its model.
+
+    Raises:
+        CheckpointError: an option that the page does not have; a parameter is missing or has another shape.
+    """
+    atoms = options["atomic_model"]
+    fitting, descriptor, order = atoms["fitting"], atoms["descriptor"]["config"], list(atoms["type_map"])
+    for given, wanted in ((options, _OF_MODEL), (atoms, _OF_ATOMS), (fitting, _OF_FITTING)):
+        for name, value in wanted.items():
+            known(given, name, value)
+    if fitting["type"] not in ("sezm_ener", "dpa4_ener"):
+        known(fitting, "type", "sezm_ener")
+    config = DPA4Config.parse(_options(descriptor) | {"hidden": fitting["neuron"]})
+    numbers = [number(name) for name in order]
+    model = DPA4(config, numbers).double()
+    reader = Reader(weights, [order.index(symbol(z)) for z in model.elements])
+    if float(reader(f"{_DESCRIPTOR}version_tensor")) < _VERSION:
+        known({"version_tensor": "older than 1.1"}, "version_tensor", "1.1 or newer")
+    with torch.no_grad():
+        _fill(model, reader)
+    energies = (reader(f"{_FITTING}bias_atom_e") + reader("atomic_model.out_bias")[0])[:, 0]
+    return Referenced(model, dict(zip(numbers, energies.tolist(), strict=True)))
+
+
+def _options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of our page from the program's descriptor."""
+    for name, value in _OF_DESCRIPTOR.items():
+        known(given, name, value)
+    degrees, highest = given["l_schedule"], given["m_schedule"]
+    known(given, "l_schedule", degrees[:1] * len(degrees))
+    known(given, "m_schedule", highest[:1] * len(highest))
+    known(given, "grid_mlp", [False, False, False])
+    known(given, "grid_branch", [0, 0, 0])
+    known({"focus_dim": given["focus_dim"] or given["channels"]}, "focus_dim", given["channels"])
+    return {
+        "cutoff": given["rcut"],
+        "channels": given["channels"],
+        "l_max": degrees[0],
+        "m_max": highest[0],
+        "layers": len(degrees),
+        "mixing_layers": given["mixing_layers"],
+        "mixing": _MIXING[given["radial_so2_mode"]],
+        "mixing_rank": given["radial_so2_rank"],
+        "heads": given["n_atten_head"],
+        "basis": given["n_radial"],
+        "radial_hidden": given["radial_mlp"],
+        "envelopes": given["env_exp"],
+        "seeded": given["use_env_seed"],
+        "normalized": given["edge_norm"],
+        "norms": given["sandwich_norm"],
+        "feed_forwards": given["ffn_blocks"],
+        "expansion": given["ffn_neurons"] or None,
+    }
+
+
+def _fill(model: DPA4, reader: Reader) -> None:
+    bessel = model.basis.basis
+    bessel.frequencies.copy_(reader(f"{_DESCRIPTOR}radial_basis.adam_freqs")[0])  # type: ignore[operator, union-attr]
+    # the program's functions sin(w r)/r lack the factor of ours, which goes to the layers that read them
+    factor = 1.0 / float(bessel.prefactor)  # type: ignore[arg-type]
+    model.types.table.copy_(reader(f"{_DESCRIPTOR}type_embedding.adam_type_embedding")[reader.order])
+    for k, layer in enumerate(model.distance.layers):
+        place = (3 if model.config.normalized else 2) * k
+        reader.copy(layer.weight.t(), f"{_DESCRIPTOR}radial_embedding.net.{place}.matrix")  # type: ignore[operator]
+    for k, norm in enumerate(model.distance.norms if model.config.normalized else ()):
+        reader.copy(norm.weight, f"{_DESCRIPTOR}radial_embedding.net.{3 * k + 1}.adam_scale")  # type: ignore[arg-type]
+    model.distance.layers[0].weight.mul_(factor)  # type: ignore[operator]
+    if model.seed is not None:
+        _seed(model, reader, factor)
+    for k, block in enumerate(model.blocks):
+        assert isinstance(block, Block)
+        _block(block, reader, f"{_DESCRIPTOR}blocks.{k}.")
+    start = f"{_DESCRIPTOR}output_ffn."
+    _first(reader, model.readout.layers[0].weight.t(), f"{start}so3_linear_1.weight")  # type: ignore[operator]
+    _first(reader, model.readout.last.weight.t(), f"{start}so3_linear_2.weight")
+    _network(model.fitting, reader, f"{_FITTING}filter_layers.networks.0.")
+
+
+def _seed(model: DPA4, reader: Reader, factor: float) -> None:
+    seed, start = model.seed, f"{_DESCRIPTOR}env_seed_embedding."
+    assert seed is not None
+    seed.types.table.copy_(reader(f"{start}env_type_embed.adam_type_embedding")[reader.order])
+    for layer, name in zip(seed.radial.layers, ("rbf_proj_layer1", "rbf_proj_layer2"), strict=True):
+        reader.copy(layer.weight.t(), f"{start}{name}.matrix")  # type: ignore[operator]
+    seed.radial.layers[0].weight.mul_(factor)  # type: ignore[operator]
+    reader.joined(seed.inward.weights, f"{start}g_layer1.matrix")
+    reader.copy(seed.outward.weight.t(), f"{start}g_layer2.matrix")
+    # the program's matrix D runs over the few columns last, as ours does
+    reader.copy(seed.project.weight.t(), f"{start}output_proj.matrix")
+    for k, name in enumerate(("scale", "shift")):
+        seed.strengths[k] = reader(f"{_DESCRIPTOR}film_{name}_strength_log")[0]
+        if model.config.normalized:
+            _first(reader, seed.norms[k].weight, f"{_DESCRIPTOR}film_{name}_norm.adam_scale")  # type: ignore[arg-type]
+
+
+def _block(block: Block, reader: Reader, start: str) -> None:
+    _norm(reader, block.before, f"{start}pre_so2_norm.")
+    _norm(reader, block.after, f"{start}post_so2_norm.")
+    _convolution(block.convolution, reader, f"{start}so2_conv.")
+    for k, forward in enumerate(block.forwards):
+        assert isinstance(forward, FeedForward)
+        own = f"{start}ffns.{k}."
+        _norm(reader, block.forwards_before[k], f"{start}pre_ffn_norms.{k}.")
+        _norm(reader, block.forwards_after[k], f"{start}post_ffn_norms.{k}.")
+        reader.copy(forward.inward.weight, f"{own}so3_linear_1.weight")
+        reader.copy(forward.outward.weight, f"{own}so3_linear_2.weight")
+        reader.copy(forward.gate, f"{own}act.scalar_gate.weight")
+
+
+def _convolution(convolution: Convolution, reader: Reader, start: str) -> None:
+    reader.copy(convolution.inward.weight, f"{start}pre_focus_mix.weight")
+    reader.copy(convolution.outward.weight, f"{start}post_focus_mix.weight")
+    if convolution.mixing is not None:
+        reader.copy(convolution.mixing.weight.weight.t(), f"{start}radial_degree_mixer.weight")
+        if convolution.mixing.factors is not None:
+            reader.copy(convolution.mixing.factors, f"{start}radial_degree_mixer.channel_basis")
+    for k, linear in enumerate(convolution.linears):
+        for m, weight in enumerate(linear.weights):  # type: ignore[arg-type]
+            reader.copy(weight, f"{start}so2_linears.{k}.weight_m{'.' if m else ''}{m - 1 if m else 0}")
+    for k, gate in enumerate(convolution.gates):
+        reader.copy(gate.gates, f"{start}non_linearities.{k}.gate_linear.weight")  # type: ignore[arg-type]
+    attention = convolution.attention
+    if attention is not None:
+        _first(reader, attention.norm.weight, f"{start}attn_qk_norm.adam_scale")  # type: ignore[arg-type]
+        _first(reader, attention.gate_norm.weight, f"{start}attn_output_gate_norm.adam_scale")  # type: ignore[arg-type]
+        reader.copy(attention.query.weight.t(), f"{start}attn_q_proj.weight")
+        reader.copy(attention.key.weight.t(), f"{start}attn_k_proj.weight")
+        reader.copy(attention.bias[:, None], f"{start}adamw_attn_logit_w")
+        reader.copy(attention.gate[:, None], f"{start}adamw_attn_gate_w")
+        _first(reader, attention.vacancy, f"{start}adamw_attn_z_bias_raw")
+
+
+def _norm(reader: Reader, norm: nn.Module, start: str) -> None:
+    if isinstance(norm, DegreeNorm):
+        reader.copy(norm.scale[:, None], f"{start}adam_scale")
+        _first(reader, norm.bias, f"{start}bias")
+
+
+def _network(network: GatedNetwork, reader: Reader, start: str) -> None:
+    for k, layer in enumerate(network.layers):
+        reader.copy(layer.weight.t(), f"{start}hidden_layers.{k}.linear.matrix")  # type: ignore[operator]
+        reader.copy(layer.bias, f"{start}hidden_layers.{k}.linear.bias")  # type: ignore[arg-type]
+    reader.copy(network.last.weight.t(), f"{start}output_layer.matrix")
+
+
+def _first(reader: Reader, own: Tensor, name: str) -> None:
+    """A parameter that the program keeps as the only one of several."""
+    reader.copy(own[None], name)
