@@ -155,7 +155,8 @@ def test_images_and_supercells():
     torch.testing.assert_close(row(plain, double), 2 * row(plain, system), rtol=0, atol=1e-10)
     torch.testing.assert_close(row(each, double), row(each, system), rtol=0, atol=1e-10)
     for quantity, ratio in (("distance", 1.0), ("angle", 0.5)):  # angles as in DScribe, which divides once too often
-        fingerprint = ValleOganovConfig(quantity=quantity, cutoff=3.0, points=20, width=2.0).build(ELEMENTS)
+        options = {"quantity": quantity, "cutoff": 3.0, "points": 20, "width": 2.0}
+        fingerprint = ValleOganovConfig.parse(options).build(ELEMENTS)
         torch.testing.assert_close(row(fingerprint, double), ratio * row(fingerprint, system), rtol=0, atol=1e-10)
 
 

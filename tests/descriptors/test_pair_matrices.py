@@ -207,7 +207,7 @@ def test_every_page_makes_rows(kind):
     atoms = ase.Atoms(
         symbols(crystal.numbers.tolist()), crystal.positions.numpy(), cell=crystal.cell[0].numpy(), pbc=True
     )
-    atoms.pbc = kind != "coulomb_matrix"
+    atoms.pbc = kind not in ("coulomb_matrix", "bag_of_bonds")
     config = structure_config({"kind": kind})
     rows = represent([atoms, atoms], config)
     assert rows.shape == (2, config.build([1, 8]).size)

@@ -36,6 +36,8 @@ _UNADAPTABLE = (
     "lode",
     "spherical_bessel",
     "psf",
+    "lmbtr",
+    "aslatm",
     "selected",
     "nice",
     "apip",

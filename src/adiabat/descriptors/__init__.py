@@ -147,6 +147,13 @@ DESCRIPTORS = {
             "10.1063/1.5126701",
         ),
         Page(
+            "aslatm",
+            "slatm",
+            "ASLATMConfig",
+            "Spectra of London and Axilrod-Teller-Muto potentials of atoms (aSLATM)",
+            "10.1038/s41557-020-0527-z",
+        ),
+        Page(
             "lmbtr",
             "lmbtr",
             "LMBTRConfig",

@@ -5,8 +5,7 @@ doi:10.1103/PhysRevLett.108.058301; program whose numbers it gives: DScribe, doi
 
 | paper | here | shape, unit |
 |---|---|---|
-| Z_i | `charges` | [systems, seats], e |
-| R_i | `places` | [systems, seats, 3], Å |
+| Z_i | nuclear charges | [systems, seats], e |
 | M_ij (eq. 1) | `matrix` | [systems, seats, seats], e²/Å, diagonal as it is |
 
 Departures from the paper: distances are in Å, as in DScribe and qmllib, not in Bohr.
@@ -17,13 +16,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-import torch
 from torch import Tensor
 
-from adiabat.descriptors.pair_matrix import MatrixConfig, PairMatrix, charges_of, nuclear
-from adiabat.errors import CapabilityError
+from adiabat.descriptors.pair_matrix import MatrixConfig, PairMatrix, no_images, repulsion
 from adiabat.geometry import Graph
-from adiabat.nn.seats import different, lengths, seated
 
 
 class CoulombMatrixConfig(MatrixConfig):
@@ -40,16 +36,7 @@ class CoulombMatrix(PairMatrix):
     """Z_i Z_j / |R_i − R_j|, and ½ Z_i^2.4 on the diagonal."""
 
     def check(self, graph: Graph) -> None:
-        if bool(graph.system.pbc.any()):
-            raise CapabilityError(
-                "the Coulomb matrix knows no images, and a structure is periodic:"
-                " take ewald_matrix, sine_matrix or neighbor_cells_matrix, or switch pbc off."
-            )
+        no_images(graph, "Coulomb matrix")
 
     def matrix(self, graph: Graph) -> Tensor:
-        assert graph.members is not None
-        charges = seated(graph.members, charges_of(graph))
-        places = seated(graph.members, graph.system.positions)
-        apart = different(charges > 0.0)
-        distances = lengths(places[:, :, None] - places[:, None, :], apart)
-        return nuclear(charges, torch.reciprocal(distances), apart)
+        return repulsion(graph)

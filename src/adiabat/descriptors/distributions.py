@@ -8,12 +8,13 @@ pair or triplet adds w · N(g, width), its mean over every bin of the grid.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from adiabat.geometry import Graph
 from adiabat.nn.cutoffs import CosineCutoff
 from adiabat.settings import Settings
 
@@ -90,6 +91,35 @@ class Term(Settings):
         return self.weight.cutoff or cutoff
 
 
+class Corners(NamedTuple):
+    """Every two pairs of one atom, which is a corner with an angle.
+
+    Attributes:
+        one: from the atom to a neighbor `[corners, 3]`, Å.
+        other: to another one.
+        lengths: of both and of the distance between the neighbors, Å.
+        center: the atom.
+        kinds: places of the elements of both neighbors.
+    """
+
+    one: Tensor
+    other: Tensor
+    lengths: tuple[Tensor, Tensor, Tensor]
+    center: Tensor
+    kinds: tuple[Tensor, Tensor]
+
+    @classmethod
+    def of(cls, vectors: Tensor, graph: Graph, kinds: Tensor) -> Corners:
+        """Of a graph's triplets, with its pairs' vectors `[pairs, 3]` and the elements of its atoms `[atoms]`."""
+        assert graph.triplets is not None
+        near = kinds.index_select(0, graph.neighbors)
+        first, second = graph.triplets
+        one, other = vectors.index_select(0, first), vectors.index_select(0, second)
+        lengths = one.norm(dim=1), other.norm(dim=1), (other - one).norm(dim=1)
+        both = near.index_select(0, first), near.index_select(0, second)
+        return cls(one, other, lengths, graph.centers.index_select(0, first), both)
+
+
 class Distribution(nn.Module):
     """Weighted Gaussians of a term on its grid.
 
@@ -124,22 +154,11 @@ class Distribution(nn.Module):
         values = r if self.term.geometry == "distance" else r.reciprocal()
         return self.gaussians(values, self._weights(r, (r,)))
 
-    def angles(self, first: Tensor, second: Tensor, around: Tensor, legs: tuple[Tensor, Tensor]) -> Tensor:
-        """Of the angles between two vectors `[n, 3]`, Å `[n, points]`.
-
-        Args:
-            first: from the angle's vertex.
-            second: the other one.
-            around: sum of the triplet's three distances `[n]`, Å.
-            legs: the two distances that smooth_cutoff weighs `[n]`, Å.
-        """
-        dot = (first * second).sum(dim=1)
-        if self.term.geometry == "cosine":
-            values = dot / (first.square().sum(dim=1) * second.square().sum(dim=1)).sqrt()
-        else:
-            sine = (torch.linalg.cross(first, second).square().sum(dim=1) + TINY).sqrt()
-            values = torch.rad2deg(torch.atan2(sine, dot))
-        return self.gaussians(values, self._weights(around, legs))
+    def angles(self, first: Tensor, second: Tensor, corners: Corners) -> Tensor:
+        """Of the angles between two vectors `[n, 3]`, Å, that start at some atom of each corner `[n, points]`."""
+        values = cosines(first, second) if self.term.geometry == "cosine" else torch.rad2deg(angles(first, second))
+        r_ij, r_ik, r_jk = corners.lengths
+        return self.gaussians(values, self._weights(r_ij + r_ik + r_jk, (r_ij, r_ik)))
 
     def _weights(self, x: Tensor, legs: tuple[Tensor, ...]) -> Tensor:
         """`[n]`, zero beyond the reach."""
@@ -159,6 +178,17 @@ class Distribution(nn.Module):
         if weight.ending == "cosine":
             found = found * self.ending(x)
         return torch.where(inside & (x <= self.longest), found, torch.zeros_like(found))
+
+
+def cosines(first: Tensor, second: Tensor) -> Tensor:
+    """Cosines of the angles between vectors `[n, 3]`."""
+    return (first * second).sum(dim=1) / (first.square().sum(dim=1) * second.square().sum(dim=1)).sqrt()
+
+
+def angles(first: Tensor, second: Tensor) -> Tensor:
+    """Angles between vectors `[n, 3]`, Å, in radians."""
+    sine = (torch.linalg.cross(first, second).square().sum(dim=1) + TINY).sqrt()
+    return torch.atan2(sine, (first * second).sum(dim=1))
 
 
 def pair_blocks(kinds: int) -> Tensor:

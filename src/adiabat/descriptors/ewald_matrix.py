@@ -10,8 +10,9 @@ doi:10.1002/qua.24917; program whose numbers it gives: DScribe, doi:10.1016/j.cp
 | a | chosen by `split` | Å⁻¹ |
 
 Departures from the paper: the constant part x^0 is that of one pair of sublattices in a uniform background, as in
-DScribe, so that every entry is independent of a; the paper's is so only in sums. The diagonal is halved: the sum of
-diagonal and upper triangle is the energy of the lattice of nuclei. Sums are converged to 1e-12.
+DScribe, so that every entry is independent of a; the paper's (eq. 20) has squares of both charges even where one is
+zero. The diagonal is halved: the sum of diagonal and upper triangle is the energy of the lattice of nuclei. Sums are
+converged to 1e-12.
 """
 
 from __future__ import annotations

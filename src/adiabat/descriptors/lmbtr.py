@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from adiabat.descriptors.base import Descriptor, DescriptorConfig
-from adiabat.descriptors.distributions import Distribution, Term, pair_blocks, summed, unit_rows
+from adiabat.descriptors.distributions import Corners, Distribution, Term, pair_blocks, summed, unit_rows
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
 
@@ -79,39 +79,34 @@ class LMBTR(Descriptor):
 
     def from_vectors(self, vectors: Tensor, graph: Graph) -> Tensor:
         graph = self.prepare(graph)
-        near = self.element[graph.system.numbers].index_select(0, graph.neighbors)
+        kinds = self.element[graph.system.numbers]
         made = {2: self._of_pairs, 3: self._of_triplets}
         rows = []
         for term in self.terms:
             assert isinstance(term, Distribution)
             order = term.term.order
             count = self.blocks[order]
-            values, centers, blocks = made[order](term, vectors, near, graph)
+            values, centers, blocks = made[order](term, vectors, graph, kinds)
             found = summed(values, centers * count + blocks, graph.system.atoms * count)
             found = found.reshape(graph.system.atoms, -1)
             rows.append(unit_rows(found) if self.config.normalization == "l2" else found)
         return torch.cat(rows, dim=1)
 
     def _of_pairs(
-        self, term: Distribution, vectors: Tensor, near: Tensor, graph: Graph
+        self, term: Distribution, vectors: Tensor, graph: Graph, kinds: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Values `[n, points]` with the atom and the block that each belongs to `[n]`."""
-        return term.pairs(vectors.norm(dim=1)), graph.centers, near
+        return term.pairs(vectors.norm(dim=1)), graph.centers, graph.of_neighbors(kinds)
 
     def _of_triplets(
-        self, term: Distribution, vectors: Tensor, near: Tensor, graph: Graph
+        self, term: Distribution, vectors: Tensor, graph: Graph, kinds: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The angle at the atom and those at both neighbors."""
-        assert graph.triplets is not None
-        first, second = graph.triplets
-        one, other = vectors.index_select(0, first), vectors.index_select(0, second)
-        kind, another = near.index_select(0, first), near.index_select(0, second)
+        corners = Corners.of(vectors, graph, kinds)
+        one, other, (kind, another) = corners.one, corners.other, corners.kinds
         across = other - one
-        legs = one.norm(dim=1), other.norm(dim=1)
-        around = legs[0] + legs[1] + across.norm(dim=1)
-        corners = ((one, other), (-one, across), (-other, -across))
-        values = torch.cat([term.angles(u, v, around, legs) for u, v in corners])
-        kinds = len(self.elements)
-        beside = [self.couples + at * kinds + end for at, end in ((kind, another), (another, kind))]
-        centers = graph.centers.index_select(0, first)
-        return values, centers.repeat(3), torch.cat([self.block[kind, another], *beside])
+        at = ((one, other), (-one, across), (-other, -across))
+        values = torch.cat([term.angles(u, v, corners) for u, v in at])
+        count = len(self.elements)
+        beside = [self.couples + middle * count + end for middle, end in ((kind, another), (another, kind))]
+        return values, corners.center.repeat(3), torch.cat([self.block[kind, another], *beside])

@@ -29,7 +29,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from adiabat.descriptors.base import element_index
-from adiabat.descriptors.distributions import Distribution, Term, pair_blocks, summed, unit_rows
+from adiabat.descriptors.distributions import Corners, Distribution, Term, pair_blocks, summed, unit_rows
 from adiabat.descriptors.structure import StructureConfig, StructureDescriptor
 from adiabat.errors import CapabilityError, ConfigError
 from adiabat.geometry import Graph
@@ -123,15 +123,11 @@ class MBTR(StructureDescriptor):
 
     def _of_triplets(self, term: Distribution, vectors: Tensor, graph: Graph) -> tuple[Tensor, Tensor]:
         """The atom of which both pairs are is in the middle of the angle."""
-        assert graph.triplets is not None
-        first, second = graph.triplets
-        one, other = vectors.index_select(0, first), vectors.index_select(0, second)
-        legs = one.norm(dim=1), other.norm(dim=1)
-        values = term.angles(one, other, legs[0] + legs[1] + (other - one).norm(dim=1), legs)
-        kinds, middle = self.element[graph.system.numbers], graph.centers[first]
-        ends = self.block[kinds[graph.neighbors[first]], kinds[graph.neighbors[second]]]
-        block = kinds[middle] * self.blocks[2] + ends
-        return values, graph.system.system[middle] * self.blocks[3] + block
+        kinds = self.element[graph.system.numbers]
+        corners = Corners.of(vectors, graph, kinds)
+        block = kinds[corners.center] * self.blocks[2] + self.block[corners.kinds]
+        places = graph.system.system[corners.center] * self.blocks[3] + block
+        return term.angles(corners.one, corners.other, corners), places
 
     def _normalized(self, found: Tensor, order: int, graph: Graph) -> Tensor:
         """Rows `[systems, blocks, points]` of one term, normalized."""

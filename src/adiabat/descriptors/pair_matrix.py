@@ -18,6 +18,7 @@ from torch.nn import functional
 from adiabat.descriptors.structure import StructureConfig, StructureDescriptor
 from adiabat.errors import CapabilityError
 from adiabat.geometry import Graph
+from adiabat.nn.seats import different, lengths, seated
 
 EXPONENT = 2.4
 """Of ½ Z^2.4 on the diagonal, fitted to the energies of free atoms."""
@@ -114,6 +115,24 @@ def nuclear(charges: Tensor, between: Tensor, apart: Tensor) -> Tensor:
     """
     products = charges[:, :, None] * charges[:, None, :] * between
     return torch.where(apart, products, torch.diag_embed(0.5 * charges**EXPONENT))
+
+
+def repulsion(graph: Graph) -> Tensor:
+    """Z_i Z_j / r_ij, e²/Å, and ½ Z_i^2.4 on the diagonal `[systems, seats, seats]`, of a graph with members."""
+    assert graph.members is not None
+    charges = seated(graph.members, charges_of(graph))
+    places = seated(graph.members, graph.system.positions)
+    apart = different(charges > 0.0)
+    return nuclear(charges, lengths(places[:, :, None] - places[:, None, :], apart).reciprocal(), apart)
+
+
+def no_images(graph: Graph, name: str) -> None:
+    """Raises CapabilityError for periodic systems."""
+    if bool(graph.system.pbc.any()):
+        raise CapabilityError(
+            f"the {name} knows no images, and a structure is periodic:"
+            " take ewald_matrix, sine_matrix or neighbor_cells_matrix for crystals, or switch pbc off."
+        )
 
 
 def need_cells(graph: Graph, name: str) -> None:

@@ -44,11 +44,25 @@ STRUCTURES = {
             "10.1002/qua.24917",
         ),
         Page(
+            "bag_of_bonds",
+            "bag_of_bonds",
+            "BagOfBondsConfig",
+            "Entries of the Coulomb matrix, sorted within bags of two elements",
+            "10.1021/acs.jpclett.5b00831",
+        ),
+        Page(
             "mbtr",
             "mbtr",
             "MBTRConfig",
             "Distributions of numbers, distances and angles by elements (MBTR)",
             "10.48550/arXiv.1704.06439",
+        ),
+        Page(
+            "slatm",
+            "slatm",
+            "SLATMConfig",
+            "Spectra of London and Axilrod-Teller-Muto potentials (SLATM)",
+            "10.1038/s41557-020-0527-z",
         ),
         Page(
             "valle_oganov",

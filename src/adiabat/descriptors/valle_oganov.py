@@ -12,8 +12,8 @@ doi:10.1063/5.0151031.
 | F_AB(R) | a block of the row | [pairs of elements, points] |
 
 Departures from the paper: 1 is subtracted on request alone (`centered`), as DScribe never does. Angles are those of
-DScribe, weighted by a smooth cutoff and divided by N_A N_B N_C / V: unlike distances they depend on how many primitive
-cells a cell has.
+DScribe, weighted by a smooth cutoff and divided by N_A N_B N_C / V: unlike distances they depend on how many
+primitive cells a cell has.
 """
 
 from __future__ import annotations

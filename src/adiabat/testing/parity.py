@@ -170,8 +170,11 @@ class _Comparison:
             return self._compare_together(outputs)
         cases: dict[tuple[str, str], dict[str, np.ndarray]] = defaultdict(dict)
         for key, values in outputs.items():
-            case, *variant, quantity = key.split("/")
-            cases[case, "/".join(variant)][quantity] = values
+            if "/" in key:
+                case, *variant, quantity = key.split("/")
+                cases[case, "/".join(variant)][quantity] = values
+            else:
+                self.skipped[key] = "belongs to no structure"
         for name in self.structures:
             if name not in {case for case, _ in cases}:
                 self.skipped[name] = _reason(self.kit, name)

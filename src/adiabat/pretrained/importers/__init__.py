@@ -41,6 +41,7 @@ _MODULES = {
     "spookynet": "spookynet",
     "qml-fchl18": "qmllib_fchl18",
     "qml-fchl19": "qmllib",
+    **dict.fromkeys(("qml-bob", "qml-slatm"), "qmllib_structures"),
     "mtp": "mtp",
     **dict.fromkeys(("eann", "reann", "equireann"), "reann"),
     **dict.fromkeys(("dp-se-e2", "dp-se-e3", "dp-hybrid", "dp-fparam", "dp-se-atten", "dp-dpa", "dpa2"), "deepmd"),
