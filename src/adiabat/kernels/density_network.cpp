@@ -6,7 +6,7 @@
 #include <limits>
 #include <utility>
 
-#include "lanes.hpp"
+#include "gates.hpp"
 
 struct Sizes {
     index_t kinds, heads, hidden, channels, basis, angular_channels, angular_basis, l_max, invariants, fives, terms;
@@ -155,8 +155,8 @@ struct Center {
     index_t harmonics, features, wide, nodes, across;  // filled up: features, hidden nodes, angular channels
     Pool<T> pool;
     Neighbors<T> radial, angular;
-    T *shape, *density, *force, *feature, *gradient, *node, *delta;
-    vec *given, *risen;
+    T *shape, *rows, *density, *force, *feature, *gradient, *node, *delta;  // rows: g, [neighbors][across]
+    vec *given, *risen, *mixed;
 
     static index_t widest(const Problem<T>& q) {
         index_t most = 0;
@@ -169,7 +169,7 @@ struct Center {
         const index_t wide = filled<T>(s.channels + s.invariants * s.angular_channels), nodes = filled<T>(s.hidden);
         return Neighbors<T>::room(width, s.channels, s.basis) +
                Neighbors<T>::room(width, s.angular_channels, s.angular_basis) + harmonics * (width + 2 * across) +
-               2 * harmonics * lanes + 2 * wide + 2 * nodes + 16 * lanes;
+               width * across + (2 * harmonics + s.invariants) * lanes + 2 * wide + 2 * nodes + 16 * lanes;
     }
 
     explicit Center(const Problem<T>& q) : Center(q, widest(q)) {}
@@ -179,10 +179,11 @@ struct Center {
           nodes(filled<T>(size.hidden)), across(filled<T>(size.angular_channels)), pool(room(q, width)),
           radial(pool, width, size.kinds, size.channels, size.basis),
           angular(pool, width, size.kinds, size.angular_channels, size.angular_basis) {
-        shape = pool.take(harmonics * width), density = pool.take(harmonics * across);
+        shape = pool.take(harmonics * width), rows = pool.take(width * across), density = pool.take(harmonics * across);
         force = pool.take(harmonics * across), feature = pool.take(wide), gradient = pool.take(wide);
         node = pool.take(nodes), delta = pool.take(nodes);
         given = (vec*)pool.take(harmonics * lanes), risen = (vec*)pool.take(harmonics * lanes);
+        mixed = (vec*)pool.take(size.invariants * lanes);
     }
 
     // values [heads] of the center, slopes [heads][pairs][3] of all pairs
@@ -240,42 +241,38 @@ struct Center {
 
     // A_lmn: sums over neighbors of g_n times each harmonic, [harmonics][across]
     void expand() {
-        const index_t channels = size.angular_channels, width = angular.width;
-        for (index_t n = 0; n < channels; n += 2)
-            for (index_t p = 1; p < harmonics; p += 4) {
-                const index_t other = std::min(n + 1, channels - 1);
-                vec total[2][4] = {};
-                const T* own[4];
-                for (int s = 0; s < 4; ++s) own[s] = shape + std::min(p + s, harmonics - 1) * width;
-                for (index_t k = 0; k < angular.count; k += lanes) {
-                    const vec one = at(angular.g + n * width + k), two = at(angular.g + other * width + k);
-#pragma GCC unroll 4
-                    for (int s = 0; s < 4; ++s) total[0][s] += one * at(own[s] + k), total[1][s] += two * at(own[s] + k);
+        for (index_t n = 0; n < size.angular_channels; ++n)
+            for (index_t k = 0; k < angular.count; ++k) rows[k * across + n] = angular.g[n * angular.width + k];
+        for (index_t n = 0; n < across; n += lanes)
+            for (index_t p = 1; p < harmonics; p += 8) {
+                vec total[8] = {};
+                const T* own[8];
+                for (int s = 0; s < 8; ++s) own[s] = shape + std::min(p + s, harmonics - 1) * angular.width;
+                for (index_t k = 0; k < angular.count; ++k) {
+                    const vec g = at(rows + k * across + n);
+#pragma GCC unroll 8
+                    for (int s = 0; s < 8; ++s) total[s] += own[s][k] * g;
                 }
-                for (index_t s = 0; s < std::min<index_t>(4, harmonics - p); ++s) {
-                    density[(p + s) * across + n] = sum<T>(total[0][s]);
-                    density[(p + s) * across + other] = sum<T>(total[1][s]);
-                }
+                for (index_t s = 0; s < std::min<index_t>(8, harmonics - p); ++s)
+                    at(density + (p + s) * across + n) = total[s];
             }
     }
+
+    INLINE const vec& a(index_t p, index_t n) const { return at(density + p * across + n); }
 
     void invariants() {
         const index_t channels = size.angular_channels;
         T* made = feature + size.channels;
-        std::fill(made, made + size.invariants * channels, T(0));
-        for (index_t l = 1; l <= size.l_max; ++l)
-            for (index_t p = l * l; p < (l + 1) * (l + 1); ++p)
-                for (index_t n = 0; n < channels; ++n) {
-                    const T own = density[p * across + n];
-                    made[(l - 1) * channels + n] += (T)q.squares[p] * own * own;
-                }
-        if (size.fives >= 0)
-            for (index_t n = 0; n < channels; ++n) made[size.fives * channels + n] = made[n] * made[n] * (T)(7.0 / 15);
-        for (index_t t = 0; t < size.terms; ++t) {
-            const Term& term = q.terms[t];
-            const T *a = density + term.a * across, *b = density + term.b * across, *c = density + term.c * across;
-            const T factor = (T)q.factors[t];
-            for (index_t n = 0; n < channels; ++n) made[term.invariant * channels + n] += factor * a[n] * b[n] * c[n];
+        for (index_t n = 0; n < across; n += lanes) {
+            for (index_t v = 0; v < size.invariants; ++v) mixed[v] = vec{};
+            for (index_t l = 1; l <= size.l_max; ++l)
+                for (index_t p = l * l; p < (l + 1) * (l + 1); ++p) mixed[l - 1] += (T)q.squares[p] * a(p, n) * a(p, n);
+            if (size.fives >= 0) mixed[size.fives] = mixed[0] * mixed[0] * (T)(7.0 / 15);
+            for (index_t t = 0; t < size.terms; ++t) {
+                const Term& term = q.terms[t];
+                mixed[term.invariant] += (T)q.factors[t] * a(term.a, n) * a(term.b, n) * a(term.c, n);
+            }
+            for (index_t v = 0; v < size.invariants; ++v) store<T>(made + v * channels + n, channels - n, mixed[v]);
         }
     }
 
@@ -283,23 +280,20 @@ struct Center {
     void pull_invariants() {
         const index_t channels = size.angular_channels;
         const T* own = gradient + size.channels;
-        std::fill(force, force + harmonics * across, T(0));
-        for (index_t l = 1; l <= size.l_max; ++l)
-            for (index_t p = l * l; p < (l + 1) * (l + 1); ++p)
-                for (index_t n = 0; n < channels; ++n) {
-                    T slope = own[(l - 1) * channels + n];
-                    if (l == 1 && size.fives >= 0)
-                        slope += own[size.fives * channels + n] * (T)(14.0 / 15) * feature[size.channels + n];
-                    force[p * across + n] += 2 * (T)q.squares[p] * slope * density[p * across + n];
-                }
-        for (index_t t = 0; t < size.terms; ++t) {
-            const Term& term = q.terms[t];
-            const T *a = density + term.a * across, *b = density + term.b * across, *c = density + term.c * across;
-            T *da = force + term.a * across, *db = force + term.b * across, *dc = force + term.c * across;
-            for (index_t n = 0; n < channels; ++n) {
-                const T slope = own[term.invariant * channels + n] * (T)q.factors[t];
-                const T one = a[n], two = b[n], three = c[n];
-                da[n] += slope * two * three, db[n] += slope * one * three, dc[n] += slope * one * two;
+        for (index_t n = 0; n < across; n += lanes) {
+            for (index_t v = 0; v < size.invariants; ++v) mixed[v] = load<T>(own + v * channels + n, channels - n);
+            if (size.fives >= 0)
+                mixed[0] += mixed[size.fives] * (T)(14.0 / 15) * load<T>(feature + size.channels + n, channels - n);
+            for (index_t l = 1; l <= size.l_max; ++l)
+                for (index_t p = l * l; p < (l + 1) * (l + 1); ++p)
+                    at(force + p * across + n) = 2 * (T)q.squares[p] * mixed[l - 1] * a(p, n);
+            for (index_t t = 0; t < size.terms; ++t) {
+                const Term& term = q.terms[t];
+                const vec slope = mixed[term.invariant] * (T)q.factors[t];
+                const vec one = a(term.a, n), two = a(term.b, n), three = a(term.c, n);
+                at(force + term.a * across + n) += slope * two * three;
+                at(force + term.b * across + n) += slope * one * three;
+                at(force + term.c * across + n) += slope * one * two;
             }
         }
     }
