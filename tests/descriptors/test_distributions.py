@@ -11,6 +11,7 @@ from ase.build import bulk
 from descriptor_checks import slopes_are_numeric, turning_changes_nothing
 from small_models import ELEMENTS, several_graphs, structure
 
+from adiabat.descriptors.base import Descriptor
 from adiabat.descriptors.distributions import Falloff, Term
 from adiabat.descriptors.lmbtr import LMBTRConfig
 from adiabat.descriptors.mbtr import MBTRConfig
@@ -276,8 +277,17 @@ def test_atoms_slopes_and_invariance(normalization):
         assert float(turning_changes_nothing(descriptor, graph).abs().max()) > 0.1
 
 
-def test_lonely_atoms_have_zeros():
-    descriptor = lmbtr(normalization="l2")
+def test_slopes_without_a_pass_for_each_feature():
+    descriptor = lmbtr()
+    for graph in several_graphs():
+        for found, plain in zip(descriptor.jacobian(graph), Descriptor.jacobian(descriptor, graph), strict=True):
+            torch.testing.assert_close(found, plain, rtol=1e-12, atol=1e-12)
+            assert not found.requires_grad
+
+
+@pytest.mark.parametrize("normalization", ["none", "l2"])
+def test_lonely_atoms_have_zeros(normalization):
+    descriptor = lmbtr(normalization=normalization)
     values, slopes = descriptor.jacobian(several_graphs()[3])
     assert values.shape == (1, descriptor.size)
     assert not values.any()

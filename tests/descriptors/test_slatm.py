@@ -11,6 +11,7 @@ from descriptor_checks import slopes_are_numeric, turning_changes_nothing
 from small_models import ELEMENTS, several_graphs, structure
 
 from adiabat.descriptors.bag_of_bonds import BagOfBondsConfig
+from adiabat.descriptors.base import Descriptor
 from adiabat.descriptors.slatm import ASLATMConfig, SLATMConfig
 from adiabat.descriptors.structures import represent
 from adiabat.errors import CapabilityError, ConfigError
@@ -84,6 +85,14 @@ def test_atoms_slopes_and_invariance(ending):
         graph = descriptor.prepare(graph)
         slopes_are_numeric(descriptor, graph)
         assert float(turning_changes_nothing(descriptor, graph)[:, 1:].abs().max()) > 0.1
+
+
+def test_slopes_without_a_pass_for_each_feature():
+    descriptor = aslatm()
+    for graph in several_graphs():
+        for found, plain in zip(descriptor.jacobian(graph), Descriptor.jacobian(descriptor, graph), strict=True):
+            torch.testing.assert_close(found, plain, rtol=1e-12, atol=1e-12 * max(float(plain.abs().sum()), 1.0))
+            assert not found.requires_grad
 
 
 def test_atoms_rows_end_smoothly():

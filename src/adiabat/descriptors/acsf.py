@@ -19,7 +19,7 @@ compact ranges and angles (psf.py), in any mixture.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -28,7 +28,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from adiabat.descriptors.base import Descriptor, DescriptorConfig
+from adiabat.descriptors.base import Descriptor, DescriptorConfig, row_slopes
 from adiabat.descriptors.symmetry_functions import Recipe, SymmetryFunction
 from adiabat.descriptors.symmetry_terms import PairFamily, Range, TripletFamily, TripletKey
 from adiabat.elements import number
@@ -266,7 +266,7 @@ class ACSF(Descriptor):
             near = [kinds[graph.neighbors]]
             pairs, sums = torch.arange(len(r), device=r.device), []
             for family in self.pairs:
-                (slope,) = _slopes(family.forward, r)  # type: ignore[arg-type]
+                (slope,) = row_slopes(family.forward, r)  # type: ignore[arg-type]
                 sums.append(
                     family.total(slope[:, :, None] * (vectors / r[:, None])[:, None, :], pairs, near, len(r))  # type: ignore[operator]
                 )
@@ -284,7 +284,7 @@ class ACSF(Descriptor):
         """Slopes of a family's sums with respect to pair vectors `[pairs, sums, 3]`."""
         across = vectors[second] - vectors[first]
         r_ij, r_ik, r_jk = r[first], r[second], across.norm(dim=1)
-        by_ij, by_ik, by_jk = _slopes(family.of_distances, r_ij, r_ik, r_jk)
+        by_ij, by_ik, by_jk = row_slopes(family.of_distances, r_ij, r_ik, r_jk)
         side = (by_jk / r_jk[:, None])[:, :, None] * across[:, None, :]
         total = None
         for pair, own, distance, sign in ((first, by_ij, r_ij, -1.0), (second, by_ik, r_ik, 1.0)):
@@ -306,20 +306,6 @@ class ACSF(Descriptor):
             inside = (across < self.angular_cutoff**2).nonzero()[:, 0]
             first, second = first[inside], second[inside]
         return first, second
-
-
-def _slopes(function: Callable[..., Tensor], *inputs: Tensor) -> list[Tensor]:
-    """Derivative of rows `[n, functions]` with respect to each `[n]` input they depend on.
-
-    The vector-Jacobian product is linear in its weights, so its own derivative with respect to them is the
-    derivative of every function at once.
-    """
-    with torch.enable_grad():
-        inputs = tuple(x.detach().requires_grad_() for x in inputs)
-        values = function(*inputs)
-        weights = torch.zeros_like(values, requires_grad=True)
-        products = torch.autograd.grad(values, inputs, weights, create_graph=True)
-        return [torch.autograd.grad(p.sum(), weights, retain_graph=True)[0] for p in products]
 
 
 def _key(f: SymmetryFunction, window: Window) -> Range | TripletKey:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar
 
 import torch
@@ -189,6 +190,25 @@ def slopes_of(values: Tensor, inputs: Tensor) -> Tensor:
             found = torch.autograd.grad(values, inputs, wanted, retain_graph=True, is_grads_batched=True)[0]
             slopes[:, begin : begin + ROWS] = found.transpose(0, 1)
     return slopes
+
+
+def row_slopes(function: Callable[..., Tensor], *inputs: Tensor) -> list[Tensor]:
+    """Derivatives `[rows, size, ...]` of rows of values `[rows, size]` by each input `[n, ...]`.
+
+    A row depends on one entry of every input, row r on entry r or, if there are more, r modulo n. The vector-Jacobian
+    product is linear in its weights, so its own derivative with respect to them is that of all values at once.
+    """
+    with torch.enable_grad():
+        inputs = tuple(x.detach().requires_grad_() for x in inputs)
+        values = function(*inputs)
+        weights = torch.zeros_like(values, requires_grad=True)
+        products = torch.autograd.grad(values, inputs, weights, create_graph=True)
+        found = []
+        for product in products:
+            columns = product.reshape(product.shape[0], math.prod(product.shape[1:])).sum(dim=0)
+            rows = [torch.autograd.grad(column, weights, retain_graph=True)[0] for column in columns]
+            found.append(torch.stack(rows, dim=-1).reshape(*values.shape, *product.shape[1:]))
+        return found
 
 
 def element_index(elements: Iterable[int]) -> Tensor:

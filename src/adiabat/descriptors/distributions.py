@@ -8,12 +8,14 @@ pair or triplet adds w · N(g, width), its mean over every bin of the grid.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from adiabat.descriptors.base import row_slopes
 from adiabat.geometry import Graph
 from adiabat.nn.cutoffs import CosineCutoff
 from adiabat.settings import Settings
@@ -115,9 +117,13 @@ class Corners(NamedTuple):
         near = kinds.index_select(0, graph.neighbors)
         first, second = graph.triplets
         one, other = vectors.index_select(0, first), vectors.index_select(0, second)
-        lengths = one.norm(dim=1), other.norm(dim=1), (other - one).norm(dim=1)
         both = near.index_select(0, first), near.index_select(0, second)
-        return cls(one, other, lengths, graph.centers.index_select(0, first), both)
+        return cls.between(one, other, graph.centers.index_select(0, first), both)
+
+    @classmethod
+    def between(cls, one: Tensor, other: Tensor, center: Tensor, kinds: tuple[Tensor, Tensor]) -> Corners:
+        """With the lengths that two vectors have."""
+        return cls(one, other, (one.norm(dim=1), other.norm(dim=1), (other - one).norm(dim=1)), center, kinds)
 
 
 class Distribution(nn.Module):
@@ -202,6 +208,47 @@ def pair_blocks(kinds: int) -> Tensor:
 def summed(values: Tensor, places: Tensor, count: int) -> Tensor:
     """Sums of rows `[n, points]` by place `[n]` to `[count, points]`."""
     return values.new_zeros((count, values.shape[1])).index_add(0, places, values)
+
+
+def pair_slopes(function: Callable[[Tensor], Tensor], vectors: Tensor, blocks: Tensor, count: int) -> Tensor:
+    """Slopes `[pairs, count · points, 3]` of the sums that pairs' values `[pairs, points]` are added to.
+
+    Args:
+        function: values of pair vectors `[pairs, 3]`, Å.
+        vectors: these.
+        blocks: which of `count` sums of its center a pair is added to `[pairs]`.
+        count: sums of an atom.
+    """
+    (found,) = row_slopes(function, vectors)
+    places = torch.arange(vectors.shape[0], device=vectors.device) * count + blocks
+    sums = found.new_zeros((vectors.shape[0] * count, *found.shape[1:])).index_add(0, places, found)
+    return sums.view(vectors.shape[0], -1, 3)
+
+
+def corner_slopes(
+    function: Callable[[Corners], Tensor], vectors: Tensor, graph: Graph, corners: Corners, blocks: Tensor, count: int
+) -> Tensor:
+    """The same of sums that corners' values are added to, one `[corners, points]` or several after each other.
+
+    Args:
+        function: values of corners.
+        vectors: pair vectors, Å.
+        graph: with its triplets.
+        corners: of these.
+        blocks: which of `count` sums of the corner's atom each value is added to.
+        count: sums of an atom.
+    """
+    assert graph.triplets is not None
+
+    def values(one: Tensor, other: Tensor) -> Tensor:
+        return function(Corners.between(one, other, corners.center, corners.kinds))
+
+    found = row_slopes(values, corners.one, corners.other)
+    sums = found[0].new_zeros((vectors.shape[0] * count, *found[0].shape[1:]))
+    times = blocks.shape[0] // max(corners.center.shape[0], 1)
+    for pairs, slopes in zip(graph.triplets, found, strict=True):
+        sums.index_add_(0, pairs.repeat(times) * count + blocks, slopes)
+    return sums.view(vectors.shape[0], -1, 3)
 
 
 def unit_rows(values: Tensor) -> Tensor:

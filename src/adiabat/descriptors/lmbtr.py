@@ -22,13 +22,23 @@ always zero (elements X and X) are left out. The default terms are our choice.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from adiabat.descriptors.base import Descriptor, DescriptorConfig
-from adiabat.descriptors.distributions import Corners, Distribution, Term, pair_blocks, summed, unit_rows
+from adiabat.descriptors.distributions import (
+    Corners,
+    Distribution,
+    Term,
+    corner_slopes,
+    pair_blocks,
+    pair_slopes,
+    summed,
+    unit_rows,
+)
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
 
@@ -79,34 +89,54 @@ class LMBTR(Descriptor):
 
     def from_vectors(self, vectors: Tensor, graph: Graph) -> Tensor:
         graph = self.prepare(graph)
+        atoms, rows = graph.system.atoms, []
         kinds = self.element[graph.system.numbers]
-        made = {2: self._of_pairs, 3: self._of_triplets}
-        rows = []
         for term in self.terms:
             assert isinstance(term, Distribution)
-            order = term.term.order
-            count = self.blocks[order]
-            values, centers, blocks = made[order](term, vectors, graph, kinds)
-            found = summed(values, centers * count + blocks, graph.system.atoms * count)
-            found = found.reshape(graph.system.atoms, -1)
+            count = self.blocks[term.term.order]
+            if term.term.order == 2:
+                values = term.pairs(vectors.norm(dim=1))
+                places = graph.centers * count + graph.of_neighbors(kinds)
+            else:
+                corners = Corners.of(vectors, graph, kinds)
+                values, places = (
+                    self._at_corners(term, corners),
+                    corners.center.repeat(3) * count + self._beside(corners),
+                )
+            found = summed(values, places, atoms * count).reshape(atoms, -1)
             rows.append(unit_rows(found) if self.config.normalization == "l2" else found)
         return torch.cat(rows, dim=1)
 
-    def _of_pairs(
-        self, term: Distribution, vectors: Tensor, graph: Graph, kinds: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Values `[n, points]` with the atom and the block that each belongs to `[n]`."""
-        return term.pairs(vectors.norm(dim=1)), graph.centers, graph.of_neighbors(kinds)
-
-    def _of_triplets(
-        self, term: Distribution, vectors: Tensor, graph: Graph, kinds: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The angle at the atom and those at both neighbors."""
-        corners = Corners.of(vectors, graph, kinds)
-        one, other, (kind, another) = corners.one, corners.other, corners.kinds
+    @staticmethod
+    def _at_corners(term: Distribution, corners: Corners) -> Tensor:
+        """Values of the angles at the atoms, at one neighbor, at the other `[3 · corners, points]`."""
+        one, other = corners.one, corners.other
         across = other - one
         at = ((one, other), (-one, across), (-other, -across))
-        values = torch.cat([term.angles(u, v, corners) for u, v in at])
+        return torch.cat([term.angles(u, v, corners) for u, v in at])
+
+    def _beside(self, corners: Corners) -> Tensor:
+        """The blocks of these."""
+        kind, another = corners.kinds
         count = len(self.elements)
         beside = [self.couples + middle * count + end for middle, end in ((kind, another), (another, kind))]
-        return values, corners.center.repeat(3), torch.cat([self.block[kind, another], *beside])
+        return torch.cat([self.block[kind, another], *beside])
+
+    def jacobian(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        if self.config.normalization == "l2":
+            return super().jacobian(graph)
+        graph = self.prepare(graph)
+        with torch.no_grad():
+            vectors, kinds = graph.vectors(), self.element[graph.system.numbers]
+            parts = []
+            for term in self.terms:
+                assert isinstance(term, Distribution)
+                count = self.blocks[term.term.order]
+                if term.term.order == 2:
+                    near = graph.of_neighbors(kinds)
+                    parts.append(pair_slopes(lambda v, term=term: term.pairs(v.norm(dim=1)), vectors, near, count))
+                    continue
+                corners = Corners.of(vectors, graph, kinds)
+                values = partial(self._at_corners, term)
+                parts.append(corner_slopes(values, vectors, graph, corners, self._beside(corners), count))
+            return self.from_vectors(vectors, graph), torch.cat(parts, dim=1)

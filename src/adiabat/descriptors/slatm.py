@@ -5,7 +5,7 @@ gives: qmllib.
 
 | paper | here | shape, unit |
 |---|---|---|
-| one body: Z_I | `numbers` | [atoms] |
+| one body: Z_I | `charges` | [atoms] |
 | two bodies: ½ Σ_J Z_I Z_J δ(R − R_IJ) g(R), g = R^−6 | `_of_pairs` | [pairs, points] |
 | three bodies: ⅓ Σ_JK Z_I Z_J Z_K δ(θ − θ_I) h(θ) | `_of_triplets` | [corners, points] |
 | h = (1 + cos θ cos θ_J cos θ_K) / (R_IJ R_JK R_KI)³ | | |
@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -30,7 +31,15 @@ from pydantic import Field
 from torch import Tensor
 
 from adiabat.descriptors.base import Descriptor, DescriptorConfig
-from adiabat.descriptors.distributions import Corners, angles, cosines, pair_blocks, summed
+from adiabat.descriptors.distributions import (
+    Corners,
+    angles,
+    corner_slopes,
+    cosines,
+    pair_blocks,
+    pair_slopes,
+    summed,
+)
 from adiabat.descriptors.structure import StructureConfig, StructureDescriptor
 from adiabat.geometry import Graph
 from adiabat.nn.cutoffs import CosineCutoff
@@ -117,32 +126,45 @@ class ASLATM(Descriptor):
 
     def from_vectors(self, vectors: Tensor, graph: Graph) -> Tensor:
         graph, atoms = self.prepare(graph), graph.system.atoms
-        numbers = graph.system.numbers.to(vectors.dtype)
-        kinds = self.element[graph.system.numbers]
-        count = len(self.elements)
-        places = graph.centers * count + graph.of_neighbors(kinds)
-        pairs = summed(self._of_pairs(vectors, graph, numbers), places, atoms * count)
+        kinds, count = self.element[graph.system.numbers], len(self.elements)
+        near = graph.of_neighbors(kinds)
+        pairs = self._of_pairs(vectors, graph.of_centers(kinds), near)
+        pairs = summed(pairs, graph.centers * count + near, atoms * count)
         corners = Corners.of(vectors, graph, kinds)
         places = corners.center * self.couples + self.block[corners.kinds]
-        triplets = summed(self._of_triplets(corners, numbers), places, atoms * self.couples)
-        return torch.cat((numbers[:, None], pairs.reshape(atoms, -1), triplets.reshape(atoms, -1)), dim=1)
+        triplets = summed(self._of_triplets(corners, kinds), places, atoms * self.couples)
+        numbers = self.charges.to(vectors)[kinds][:, None]
+        return torch.cat((numbers, pairs.reshape(atoms, -1), triplets.reshape(atoms, -1)), dim=1)
 
-    def _of_pairs(self, vectors: Tensor, graph: Graph, numbers: Tensor) -> Tensor:
-        """½ Z_I Z_J x^−6 N(x − R_IJ) Δx at the points x `[pairs, points]`."""
-        r = vectors.norm(dim=1)
+    def jacobian(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        graph = self.prepare(graph)
+        with torch.no_grad():
+            vectors, kinds = graph.vectors(), self.element[graph.system.numbers]
+            near, corners = graph.of_neighbors(kinds), Corners.of(vectors, graph, kinds)
+            of_pairs = partial(self._of_pairs, own=graph.of_centers(kinds), near=near)
+            of_triplets = partial(self._of_triplets, kinds=kinds)
+            parts = [
+                vectors.new_zeros((vectors.shape[0], 1, 3)),
+                pair_slopes(of_pairs, vectors, near, len(self.elements)),
+                corner_slopes(of_triplets, vectors, graph, corners, self.block[corners.kinds], self.couples),
+            ]
+            return self.from_vectors(vectors, graph), torch.cat(parts, dim=1)
+
+    def _of_pairs(self, vectors: Tensor, own: Tensor, near: Tensor) -> Tensor:
+        """½ Z_I Z_J x^−6 N(x − R_IJ) Δx at the points x `[pairs, points]`, from the elements of both atoms."""
+        r, charges = vectors.norm(dim=1), self.charges.to(vectors)
         grid = self.distances.to(r)
-        sizes = 0.5 * graph.of_centers(numbers) * graph.of_neighbors(numbers) * self._weights((r,))
+        sizes = 0.5 * charges[own] * charges[near] * self._weights((r,))
         found = _normal(r, grid, self.spectra.width) * grid**-self.spectra.power
         return self.spectra.step * sizes[:, None] * found
 
-    def _of_triplets(self, corners: Corners, numbers: Tensor) -> Tensor:
+    def _of_triplets(self, corners: Corners, kinds: Tensor) -> Tensor:
         """⅓ Z_I Z_J Z_K (1 + cos x cos θ_J cos θ_K) (R_IJ R_JK R_KI)^−3 N(x − θ_I) Δx `[corners, points]`."""
-        grid = self.angles.to(numbers)
+        charges, grid = self.charges.to(corners.one), self.angles.to(corners.one)
         r_ij, r_ik, r_jk = corners.lengths
         across = corners.other - corners.one
         beside = cosines(-corners.one, across) * cosines(-corners.other, -across)
-        charges = self.charges.to(numbers)
-        product = numbers[corners.center] * charges[corners.kinds[0]] * charges[corners.kinds[1]]
+        product = charges[kinds[corners.center]] * charges[corners.kinds[0]] * charges[corners.kinds[1]]
         sizes = product * self._weights(corners.lengths) / (3.0 * (r_ij * r_ik * r_jk) ** 3)
         shape = 1.0 + grid.cos() * beside[:, None]
         found = _normal(angles(corners.one, corners.other), grid, self.spectra.angle_width)
