@@ -222,7 +222,7 @@ def pair_slopes(function: Callable[[Tensor], Tensor], vectors: Tensor, blocks: T
     (found,) = row_slopes(function, vectors)
     places = torch.arange(vectors.shape[0], device=vectors.device) * count + blocks
     sums = found.new_zeros((vectors.shape[0] * count, *found.shape[1:])).index_add(0, places, found)
-    return sums.view(vectors.shape[0], -1, 3)
+    return sums.view(vectors.shape[0], count * found.shape[1], 3)
 
 
 def corner_slopes(
@@ -248,7 +248,7 @@ def corner_slopes(
     times = blocks.shape[0] // max(corners.center.shape[0], 1)
     for pairs, slopes in zip(graph.triplets, found, strict=True):
         sums.index_add_(0, pairs.repeat(times) * count + blocks, slopes)
-    return sums.view(vectors.shape[0], -1, 3)
+    return sums.view(vectors.shape[0], count * sums.shape[1], 3)
 
 
 def unit_rows(values: Tensor) -> Tensor:
