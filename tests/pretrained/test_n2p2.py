@@ -157,3 +157,21 @@ def test_fourth_generation_is_read_as_it_says(shared, tmp_path):
     (tmp_path / "hardness.008.data").unlink()
     with pytest.raises(CheckpointError, match="hardness.008.data is missing"):
         read_n2p2(tmp_path)
+
+
+def test_without_screening_in_a_medium(shared, tmp_path):
+    """The program's numbers: charges' own energy is left out all the same, and its Ewald rule forgets the medium."""
+    source = shared / "golden" / "n2p2-4G-H2O_RPBE-D3"
+    for file in source.glob("*.*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    text = (source / "input.nn").read_text().replace("screen_electrostatics", "#")
+    (tmp_path / "input.nn").write_text(text.replace("four_pi_epsilon 1.0 ", "four_pi_epsilon 2.5 "))
+    model = read_n2p2(tmp_path)
+    places, cell = [[0, 0, 0], [0.96, 0.1, 0], [-0.24, 0.93, 0.1]], [[14, 0, 0], [1, 14, 0], [0, 1, 14]]
+    # Hartree and e, by nnp-predict of the kit's version, in a cell and without
+    for box, energy, charge in ((cell, -76.57589060244267, -0.28760582), (None, -76.57588250683334, -0.28760455)):
+        system = System.from_arrays(places, [8, 1, 1], box, pbc=box is not None)
+        found = evaluate(model, Graph.build(system, model.cutoff), ("energy", "charges"))
+        assert float(found.energy) == pytest.approx(energy * energy_unit("Hartree"), abs=1e-10)
+        assert found.charges is not None
+        assert float(found.charges[0]) == pytest.approx(charge, abs=1e-8)

@@ -1,6 +1,7 @@
 """n2p2 and RuNNer folders: input.nn, scaling.data and weights.*.data (doi:10.1021/acs.jctc.8b00770).
 
-Potentials of the second and of the fourth generation; the latter have weightse.*.data and hardness.*.data too.
+Potentials of the second and of the fourth generation; the latter have weightse.*.data and hardness.*.data too. They
+are written by n2p2_writer.py.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from adiabat.units import BOHR, HARTREE, energy_unit
 
 _EXPONENTIAL, _COMPACT = "eta sign zeta cutoff shift", "begin cutoff left right core"
 # the program's type to our kind and what its line gives after center and type
-_FUNCTIONS = {
+FUNCTIONS = {
     "2": ("G2", "near eta shift cutoff"),
     "3": ("G4", f"near near {_EXPONENTIAL}"),
     "9": ("G5", f"near near {_EXPONENTIAL}"),
@@ -39,8 +40,8 @@ _FUNCTIONS = {
     "24": ("P4", _COMPACT),
     "25": ("P5", _COMPACT),
 }
-_CORES = {"p1": "poly1", "p2": "poly2", "p3": "poly3", "p4": "poly4", "e": "exponential"}
-_ACTIVATIONS = {
+CORES = {"p1": "poly1", "p2": "poly2", "p3": "poly3", "p4": "poly4", "e": "exponential"}
+ACTIVATION_CODES = {
     "t": "tanh",
     "p": "softplus",
     "s": "logistic",
@@ -49,7 +50,8 @@ _ACTIVATIONS = {
     "c": "cosine",
     "l": "linear",
 }
-_SCREENINGS = {"c": "cosine", "p1": "poly1", "p2": "poly2", "p3": "poly3", "p4": "poly4"}
+UNSCREENED = 1e-9  # fraction of the cutoff within which there are no atoms
+SCREENINGS = {"c": "cosine", "p1": "poly1", "p2": "poly2", "p3": "poly3", "p4": "poly4"}
 
 
 def from_kit(kit: Kit) -> Imported:
@@ -103,6 +105,8 @@ def _read_fourth(folder: Path, words: dict[str, list[list[str]]], length: float,
     options = _functions_of_all(words, names, length)
     hidden, activations = _layers(words, "short")
     charge_hidden, charge_activations = _layers(words, "electrostatic")
+    if len({*activations, *charge_activations}) == 1:
+        activations = charge_activations = activations[:1]
     if activations != charge_activations:
         raise CheckpointError(
             f"the networks of {folder} have activations {activations} and {charge_activations}: only equal ones are"
@@ -114,7 +118,7 @@ def _read_fourth(folder: Path, words: dict[str, list[list[str]]], length: float,
         "charge_hidden": charge_hidden,
         "activation": activations,
         "widths": {name: float(width) * length for name, width in words.get("fixed_gausswidth", [])},
-        "split": _split(words, energy / length),
+        "split": _split(words, energy / length / permittivity),  # whose rule leaves the permittivity out
         "coulomb": energy * length / permittivity,
         **_screening(words, options["cutoff"] / length),
     }
@@ -124,7 +128,7 @@ def _read_fourth(folder: Path, words: dict[str, list[list[str]]], length: float,
     for place, z in enumerate(elements):
         _fill_weights(model.charge_networks, place, folder / f"weightse.{z:03d}.data", energy)
         _fill_weights(model.networks, place, folder / f"weights.{z:03d}.data", energy, first=True)
-        hardness = float(_text(folder / f"hardness.{z:03d}.data").split()[0])
+        hardness = _column(folder / f"hardness.{z:03d}.data")[0]
         with torch.no_grad():
             model.equilibration.root[place] = (hardness * energy) ** 0.5
     _fill_scaling(model.scaling, words, folder / "scaling.data")
@@ -148,7 +152,7 @@ def _layers(words: dict[str, list[list[str]]], kind: str) -> tuple[list[int], li
     *hidden, last = _one(words, f"global_activation_{kind}")
     if last != "l":
         raise CheckpointError(f"the output layer has activation '{last}': only 'l' (linear) is known.")
-    return [int(n) for n in _one(words, f"global_nodes_{kind}")], [_ACTIVATIONS[a] for a in hidden]
+    return [int(n) for n in _one(words, f"global_nodes_{kind}")], [ACTIVATION_CODES[a] for a in hidden]
 
 
 def _reference(
@@ -159,14 +163,14 @@ def _reference(
 
 
 def _screening(words: dict[str, list[list[str]]], cutoff: float) -> dict[str, Any]:
-    """Radii of the screening over the cutoff, and its function."""
+    """Radii of the screening over the cutoff, its function; without one, charges' own energy alone is left out."""
     if "screen_electrostatics" not in words:
-        return {"screening": None}
+        return {"screening": [0.0, UNSCREENED]}
     start, stop, *function = words["screen_electrostatics"][0]
     name = function[0] if function else "c"
-    if name not in _SCREENINGS:
-        raise CheckpointError(f"screening with function '{name}' is not known: {', '.join(_SCREENINGS)} are.")
-    return {"screening": [float(start) / cutoff, float(stop) / cutoff], "screening_function": _SCREENINGS[name]}
+    if name not in SCREENINGS:
+        raise CheckpointError(f"screening with function '{name}' is not known: {', '.join(SCREENINGS)} are.")
+    return {"screening": [float(start) / cutoff, float(stop) / cutoff], "screening_function": SCREENINGS[name]}
 
 
 def _split(words: dict[str, list[list[str]]], force: float) -> dict[str, Any]:
@@ -223,19 +227,19 @@ def _functions(
     found = []
     for own, kind, *rest in [*words.get("symfunction_short", []), *words.get("symfunction", [])]:
         if own == center:
-            found.append(_function(center, kind, rest, names, length))
+            found.append(read_function(center, kind, rest, names, length))
     return [function for _, function in sorted(found, key=lambda one: one[0])]
 
 
-def _function(
+def read_function(
     center: str, kind: str, rest: list[str], names: list[str], length: float
 ) -> tuple[tuple[Any, ...], SymmetryFunction]:
     """The function of a line, after what it is sorted by."""
-    if kind not in _FUNCTIONS:
+    if kind not in FUNCTIONS:
         raise CheckpointError(
-            f"symmetry function type {kind} of input.nn is not known: types {', '.join(_FUNCTIONS)} are."
+            f"symmetry function type {kind} of input.nn is not known: types {', '.join(FUNCTIONS)} are."
         )
-    own, columns = _FUNCTIONS[kind]
+    own, columns = FUNCTIONS[kind]
     pairs = list(zip(columns.split(), rest, strict=False))  # the shift of types 3 and 9 may be left out
     near = sorted((word for column, word in pairs if column == "near"), key=names.index)
     given = {column: word for column, word in pairs if column != "near"}
@@ -246,9 +250,9 @@ def _function(
     options |= {name: value[name] * length for name in ("cutoff", "shift", "begin") if name in value}
     if own.startswith("P"):
         ends = [value[side] for side in ("left", "right") if side in value]
-        if core.removesuffix("a") not in _CORES:
-            raise CheckpointError(f"input.nn has a function of subtype '{core}': {', '.join(_CORES)} are known.")
-        options |= {"core": _CORES[core.removesuffix("a")], "asymmetric": core.endswith("a")}
+        if core.removesuffix("a") not in CORES:
+            raise CheckpointError(f"input.nn has a function of subtype '{core}': {', '.join(CORES)} are known.")
+        options |= {"core": CORES[core.removesuffix("a")], "asymmetric": core.endswith("a")}
         options |= {"angles": ends} if ends else {}
         key = (int(kind), core, *places, value["cutoff"], value["begin"], *ends)
     else:
@@ -256,6 +260,15 @@ def _function(
         options |= {"eta": value["eta"] / length**2, "zeta": zeta, "sign": int(sign)}
         key = (int(kind), value["cutoff"], value["eta"], value.get("shift", 0.0), zeta, sign, *places)
     return key, SymmetryFunction.parse(options)
+
+
+def _rows(file: Path) -> list[list[str]]:
+    """The words of every line that is not empty or a comment."""
+    return [line.split() for line in _text(file).splitlines() if line.strip() and line.strip()[0] != "#"]
+
+
+def _column(file: Path) -> list[float]:
+    return [float(row[0]) for row in _rows(file)]
 
 
 def _fill_weights(networks: ElementNetworks, place: int, file: Path, scale: float = 1.0, first: bool = False) -> None:
@@ -268,10 +281,7 @@ def _fill_weights(networks: ElementNetworks, place: int, file: Path, scale: floa
         scale: what the output is multiplied by.
         first: whether the file's last input is our first.
     """
-    values = torch.tensor(
-        [float(line.split()[0]) for line in _text(file).splitlines() if line.strip() and line.strip()[0] != "#"],
-        dtype=torch.float64,
-    )
+    values = torch.tensor(_column(file), dtype=torch.float64)
     start, layers = 0, list(networks.layers[place])  # type: ignore[arg-type]
     with torch.no_grad():
         for depth, layer in enumerate(layers):
@@ -295,8 +305,7 @@ def _fill_scaling(scaling: FeatureScaling, words: dict[str, list[list[str]]], fi
     high = float(words["scale_max_short"][0][0]) if "scale_max_short" in words else 1.0
     centered, ranged = "center_symmetry_functions" in words, "scale_symmetry_functions" in words
     by_sigma = "scale_symmetry_functions_sigma" in words
-    rows = [line.split() for line in _text(file).splitlines() if line.strip() and line.strip()[0] != "#"]
-    for element, index, *numbers in (row for row in rows if len(row) >= 5):
+    for element, index, *numbers in (row for row in _rows(file) if len(row) >= 5):
         smallest, largest, mean, *sigma = (float(x) for x in numbers)
         factor = 1.0
         if by_sigma:
