@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from adiabat.nn.irreps import PSEUDOSCALAR, SCALAR, Irreps
+from adiabat.nn.mlp import dense
 
 # ⟨f(z)²⟩^(−½) for normal z. e3nn estimates them from one fixed sample of 10⁶ numbers; published weights were trained
 # with these values, which are within 2e-3 of the exact ones.
@@ -64,6 +65,29 @@ class LayerNormMLP(nn.Sequential):
         for a, b in pairwise(widths[:-1]):
             layers += [nn.Linear(a, b), nn.LayerNorm(b), nn.SiLU()]
         super().__init__(*layers, nn.Linear(widths[-2], widths[-1]))
+
+
+class RMSNormMLP(nn.Module):
+    """Dense layers without bias, each but the last followed by x/√(⟨x²⟩ + 1e-7) with trained factors, and SiLU.
+
+    Args:
+        widths: of the input, each hidden layer and the output.
+        normalized: whether there are these norms.
+    """
+
+    def __init__(self, widths: Sequence[int], normalized: bool = True):
+        super().__init__()
+        self.layers = nn.ModuleList(dense(a, b, bias=False) for a, b in pairwise(widths))
+        self.norms = nn.ModuleList(
+            nn.RMSNorm(width, eps=1e-7) if normalized else nn.Identity() for width in widths[1:-1]
+        )
+
+    def forward(self, values: Tensor) -> Tensor:
+        """`[..., widths[0]]` to `[..., widths[-1]]`."""
+        *inner, last = self.layers
+        for layer, norm in zip(inner, self.norms, strict=True):
+            values = functional.silu(norm(layer(values)))
+        return last(values)
 
 
 class DeepReadout(nn.Module):

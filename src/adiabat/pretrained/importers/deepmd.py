@@ -22,8 +22,8 @@ from adiabat.evaluate import evaluate
 from adiabat.geometry import Graph, System
 from adiabat.nn.fittings import PropertyFitting
 from adiabat.potential import Potential, Referenced
-from adiabat.pretrained.importers.deepmd_defaults import MESSAGES, filled
-from adiabat.pretrained.importers.deepmd_dpa4 import NAMES, read_dpa4
+from adiabat.pretrained.importers.deepmd_defaults import DPA4, MESSAGES, filled
+from adiabat.pretrained.importers.deepmd_dpa4 import read_dpa4
 from adiabat.pretrained.importers.deepmd_messages import read_messages
 from adiabat.pretrained.importers.deepmd_weights import Reader, known
 from adiabat.pretrained.kit import Imported, Kit
@@ -76,7 +76,7 @@ def read_deep_potential(options: Mapping[str, Any], weights: Mapping[str, Tensor
         start = "backbone_model."
         own = {name.removeprefix(start): value for name, value in weights.items() if name.startswith(start)}
         return _read_standard(options["backbone_model"], own, "atomic_model.", spin=options["spin"])
-    if str(options["type"]).lower() in NAMES:
+    if str(options["type"]).lower() in DPA4:
         return read_dpa4(options, weights)
     if options["descriptor"]["type"] in MESSAGES:
         return read_messages(options, weights)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 KINDS = {"se_a": "se_e2_a", "se_r": "se_e2_r", "se_t": "se_e3", "se_at": "se_e3", "dpa1": "se_atten"}
 _TYPED = ("se_atten", "se_atten_v2", "se_e3_tebd")  # with vectors of the elements
 MESSAGES = ("dpa2", "dpa3")  # which pass messages
+DPA4 = ("dpa4", "sezm")  # names of the one that has a kind of model of its own, in small letters
 # what the program takes where a description leaves something out
 _DESCRIPTOR = {
     "rcut": 6.0,
@@ -125,9 +127,43 @@ _DPA3 = {
     "activation_function": "silu",
 }
 
+_DPA4: Mapping[str, Any] = {
+    "rcut": 6.0,
+    "env_exp": [7, 5],
+    "channels": 64,
+    "n_radial": 16,
+    "radial_mlp": [0],
+    "edge_norm": True,
+    "use_env_seed": True,
+    "lmax": 3,
+    "mmax": 1,
+    "n_blocks": 3,
+    "kmax": 1,
+    "l_schedule": None,
+    "m_schedule": None,
+    "mixing_layers": 4,
+    "radial_so2_mode": "degree_channel",
+    "radial_so2_rank": 1,
+    "n_atten_head": 1,
+    "focus_dim": 0,
+    "ffn_neurons": 0,
+    "ffn_blocks": 1,
+    "grid_mlp": False,
+    "grid_branch": 0,
+    "sandwich_norm": [False, True, True, False],
+    "s2_activation": [False, True],
+    "ffn_so3_grid": False,
+    "message_node_s2": False,
+    "message_node_so3": False,
+    "so3_readout": "none",
+    "readout_layers": 1,
+}
+
 
 def filled(given: Mapping[str, Any]) -> dict[str, Any]:
     """A description with the program's defaults, in the form of its serialized models."""
+    if str(given.get("type")).lower() in DPA4:
+        return _of_dpa4(given)
     own = given.get("fitting_net", {})
     fitting = _FITTING | _TASKS.get(own.get("type", "ener"), {}) | own
     fitting.setdefault("dim_out", fitting.get("task_dim", fitting.get("numb_dos")))
@@ -164,3 +200,29 @@ def _of_messages(given: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(defaults, dict):
             found[f"{name}_args"] = defaults | found.pop(name)
     return found
+
+
+def _of_dpa4(given: Mapping[str, Any]) -> dict[str, Any]:
+    """DPA-4, whose schedules and widths are numbers or left to the program."""
+    found: dict[str, Any] = {"type": "dpa4", **_DPA4, **given.get("descriptor", {})}
+    degrees = found["l_schedule"] or [found["lmax"]] * found["n_blocks"]
+    highest = degrees if found["mmax"] is None else [min(found["mmax"], l) for l in degrees]
+    found |= {"l_schedule": degrees, "m_schedule": found["m_schedule"] or highest}
+    found["mixing_layers"] = found.pop("so2_layers", None) or found["mixing_layers"]
+    found["radial_mlp"] = [width or found["channels"] for width in found["radial_mlp"]]
+    for name in ("grid_mlp", "grid_branch"):
+        found[name] = found[name] if isinstance(found[name], list) else [found[name]] * 3
+    fitting: dict[str, Any] = {"type": "dpa4_ener", "neuron": [0], "activation_function": "silu"} | dict(
+        given.get("fitting_net", {})
+    )
+    fitting["neuron"] = [width or 32 * ceil(8 * found["channels"] / 96) for width in fitting["neuron"]]
+    fitting |= {"mixed_types": True, "atom_ener": fitting.get("atom_ener") or None}
+    names = ("atom_exclude_types", "pair_exclude_types", "lora", "spin")
+    return {
+        "type": "dpa4",
+        "type_map": given["type_map"],
+        "bridging_method": str(given.get("bridging_method", "none")).upper(),
+        "descriptor": found,
+        "fitting": fitting,
+        **{name: given[name] for name in names if name in given},
+    }

@@ -8,19 +8,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adiabat.architectures.equivariant.dpa4 import DPA4, Block, Convolution, DPA4Config, FeedForward, GatedNetwork
+from adiabat.architectures.equivariant.dpa4 import DPA4, Block, Convolution, DPA4Config, FeedForward
 from adiabat.elements import number, symbol
+from adiabat.errors import CheckpointError
 from adiabat.nn.degrees import DegreeNorm
+from adiabat.nn.gated_layers import GatedLayers
+from adiabat.nn.grid_product import GridProduct
 from adiabat.potential import Referenced
 from adiabat.pretrained.importers.deepmd_weights import Reader, known
 
-NAMES = ("sezm", "dpa4")
 _DESCRIPTOR, _FITTING = "atomic_model.descriptor.", "atomic_model.fitting_net."
 _MIXING = {"none": "none", "degree": "degree", "degree_channel": "channel"}
 _VERSION = 1.1  # of the descriptor, from which on features fade in with the first neighbor
 
 # what the page has
-_OF_MODEL = {"bridging_method": "NONE", "lora": None}
+_OF_MODEL = {"bridging_method": "NONE", "lora": None, "spin": None}
 _OF_ATOMS = {"atom_exclude_types": [], "pair_exclude_types": [], "dens_fitting": None, "active_mode": "ener"}
 _OF_FITTING = {
     "numb_fparam": 0,
@@ -46,14 +48,8 @@ _OF_DESCRIPTOR = {
     "atten_o_proj": False,
     "full_attn_res": "none",
     "block_attn_res": "none",
-    "s2_activation": [False, True],
-    "ffn_so3_grid": False,
     "node_wise_s2": False,
     "node_wise_so3": False,
-    "message_node_s2": False,
-    "message_node_so3": False,
-    "so3_readout": "none",
-    "readout_layers": 1,
     "activation_function": "silu",
     "glu_activation": True,
     "mlp_bias": False,
@@ -64,6 +60,13 @@ _OF_DESCRIPTOR = {
     "add_chg_spin_ebd": False,
     "use_spin": None,
 }
+_READ = ("l_schedule", "m_schedule", "grid_mlp", "grid_branch", "focus_dim", "rcut", "channels", "mixing_layers")
+_READ += ("radial_so2_mode", "radial_so2_rank", "n_atten_head", "n_radial", "radial_mlp", "env_exp", "use_env_seed")
+_READ += ("edge_norm", "sandwich_norm", "ffn_blocks", "ffn_neurons", "ffn_so3_grid", "message_node_s2", "kmax")
+_READ += ("message_node_so3", "so3_readout", "readout_layers", "s2_activation")
+# what changes nothing here: grids are exact, no turn about a pair matters, and lists of neighbors have no end
+_IDLE = ("type", "ntypes", "type_map", "sel", "lmax", "mmax", "n_blocks", "random_gamma", "lebedev_quadrature")
+_IDLE += ("precision", "trainable", "seed", "use_amp", "default_chg_spin")
 
 
 def read_dpa4(options: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Referenced:
@@ -76,8 +79,9 @@ def read_dpa4(options: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Refe
     Raises:
         CheckpointError: an option that the page does not have; a parameter is missing or has another shape.
     """
-    atoms = options["atomic_model"]
-    fitting, descriptor, order = atoms["fitting"], atoms["descriptor"]["config"], list(atoms["type_map"])
+    atoms = options.get("atomic_model", options)
+    fitting, descriptor, order = atoms["fitting"], atoms["descriptor"], list(atoms["type_map"])
+    descriptor = descriptor.get("config", descriptor)
     for given, wanted in ((options, _OF_MODEL), (atoms, _OF_ATOMS), (fitting, _OF_FITTING)):
         for name, value in wanted.items():
             known(given, name, value)
@@ -87,8 +91,12 @@ def read_dpa4(options: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Refe
     numbers = [number(name) for name in order]
     model = DPA4(config, numbers).double()
     reader = Reader(weights, [order.index(symbol(z)) for z in model.elements])
-    if float(reader(f"{_DESCRIPTOR}version_tensor")) < _VERSION:
-        known({"version_tensor": "older than 1.1"}, "version_tensor", "1.1 or newer")
+    version = float(reader(f"{_DESCRIPTOR}version_tensor"))
+    if version < _VERSION:
+        raise CheckpointError(
+            f"the model's descriptor has version {version}, and the page has {_VERSION} and newer ones alone, whose"
+            " features fade in with the first neighbor: train it anew."
+        )
     with torch.no_grad():
         _fill(model, reader)
     energies = (reader(f"{_FITTING}bias_atom_e") + reader("atomic_model.out_bias")[0])[:, 0]
@@ -99,11 +107,18 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
     """Options of our page from the program's descriptor."""
     for name, value in _OF_DESCRIPTOR.items():
         known(given, name, value)
+    for name in given:
+        if name not in (*_OF_DESCRIPTOR, *_READ, *_IDLE):
+            raise CheckpointError(f"the model's descriptor has an option '{name}', which the page does not know.")
     degrees, highest = given["l_schedule"], given["m_schedule"]
     known(given, "l_schedule", degrees[:1] * len(degrees))
     known(given, "m_schedule", highest[:1] * len(highest))
-    known(given, "grid_mlp", [False, False, False])
-    known(given, "grid_branch", [0, 0, 0])
+    on_sphere = given["s2_activation"][1] and not given["ffn_so3_grid"]
+    known(given, "s2_activation", [False, on_sphere or given["s2_activation"][1]])
+    if not on_sphere:
+        known(given, "ffn_so3_grid", True)
+    message = given["message_node_s2"] or given["message_node_so3"]
+    folded = {"product": "network" if given["so3_readout"] == "mlp" else "plain"}
     known({"focus_dim": given["focus_dim"] or given["channels"]}, "focus_dim", given["channels"])
     return {
         "cutoff": given["rcut"],
@@ -122,8 +137,22 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
         "normalized": given["edge_norm"],
         "norms": given["sandwich_norm"],
         "feed_forwards": given["ffn_blocks"],
+        "feed_forward": _grid(given, given["ffn_so3_grid"], 2),
+        "message": _grid(given, given["message_node_so3"], 1) if message else None,
+        "readout": None if given["so3_readout"] == "none" else _grid(given, True, None) | folded,
+        "readouts": given["readout_layers"],
         "expansion": given["ffn_neurons"] or None,
     }
+
+
+def _grid(given: Mapping[str, Any], rotations: bool, place: int | None) -> dict[str, Any]:
+    """Options of a product of functions, whose kind stands at this place of the program's options."""
+    found: dict[str, Any] = {"domain": "rotations" if rotations else "sphere", "k_max": given["kmax"]}
+    if place is not None and given["grid_branch"][place]:
+        found |= {"product": "branches", "branches": given["grid_branch"][place]}
+    elif place is not None and given["grid_mlp"][place]:
+        found["product"] = "network"
+    return found
 
 
 def _fill(model: DPA4, reader: Reader) -> None:
@@ -143,9 +172,15 @@ def _fill(model: DPA4, reader: Reader) -> None:
     for k, block in enumerate(model.blocks):
         assert isinstance(block, Block)
         _block(block, reader, f"{_DESCRIPTOR}blocks.{k}.")
-    start = f"{_DESCRIPTOR}output_ffn."
-    _first(reader, model.readout.layers[0].weight.t(), f"{start}so3_linear_1.weight")  # type: ignore[operator]
-    _first(reader, model.readout.last.weight.t(), f"{start}so3_linear_2.weight")
+    last = len(model.readouts) - 1
+    for k, readout in enumerate(model.readouts):
+        start = f"{_DESCRIPTOR}output_ffn." if k == last else f"{_DESCRIPTOR}readout_pre_layers.{k}."
+        if isinstance(readout, FeedForward):
+            _feed_forward(readout, reader, start)
+        elif isinstance(readout, GatedLayers):
+            # of the program's pair of halves the first is the value
+            _first(reader, readout.layers[0].weight.t(), f"{start}so3_linear_1.weight")  # type: ignore[operator]
+            _first(reader, readout.last.weight.t(), f"{start}so3_linear_2.weight")
     _network(model.fitting, reader, f"{_FITTING}filter_layers.networks.0.")
 
 
@@ -175,18 +210,38 @@ def _block(block: Block, reader: Reader, start: str) -> None:
         own = f"{start}ffns.{k}."
         _norm(reader, block.forwards_before[k], f"{start}pre_ffn_norms.{k}.")
         _norm(reader, block.forwards_after[k], f"{start}post_ffn_norms.{k}.")
-        reader.copy(forward.inward.weight, f"{own}so3_linear_1.weight")
-        reader.copy(forward.outward.weight, f"{own}so3_linear_2.weight")
-        reader.copy(forward.gate, f"{own}act.scalar_gate.weight")
+        _feed_forward(forward, reader, own)
+
+
+def _feed_forward(forward: FeedForward, reader: Reader, start: str) -> None:
+    reader.copy(forward.inward.weight, f"{start}so3_linear_1.weight")
+    reader.copy(forward.outward.weight, f"{start}so3_linear_2.weight")
+    _product(forward.product, reader, f"{start}act.")
+
+
+def _product(product: GridProduct, reader: Reader, start: str) -> None:
+    reader.copy(product.gate, f"{start}scalar_gate.weight")
+    parts = {"left_proj": product.left, "right_proj": product.right}
+    for name, part in (parts | {"out_proj": product.outward, "router": product.router}).items():
+        if part is not None:
+            reader.copy(part.weight.t(), f"{start}grid_op.{name}.weight")
 
 
 def _convolution(convolution: Convolution, reader: Reader, start: str) -> None:
     reader.copy(convolution.inward.weight, f"{start}pre_focus_mix.weight")
     reader.copy(convolution.outward.weight, f"{start}post_focus_mix.weight")
-    if convolution.mixing is not None:
-        reader.copy(convolution.mixing.weight.weight.t(), f"{start}radial_degree_mixer.weight")
-        if convolution.mixing.factors is not None:
-            reader.copy(convolution.mixing.factors, f"{start}radial_degree_mixer.channel_basis")
+    mixing, message = convolution.mixing, convolution.message
+    if mixing.weight is not None:
+        reader.copy(mixing.weight.weight.t(), f"{start}radial_degree_mixer.weight")
+    if mixing.factors is not None:
+        reader.copy(mixing.factors, f"{start}radial_degree_mixer.channel_basis")
+    if message is not None:
+        own = f"{start}message_node_grid_product."
+        _product(message.product, reader, own)
+        _first(reader, message.size, f"{own}residual_scale")
+        for name, part in (("frame_expand", message.expand), ("frame_contract", message.contract)):
+            if part is not None:
+                reader.copy(part.weight, f"{own}{name}.weight")
     for k, linear in enumerate(convolution.linears):
         for m, weight in enumerate(linear.weights):  # type: ignore[arg-type]
             reader.copy(weight, f"{start}so2_linears.{k}.weight_m{'.' if m else ''}{m - 1 if m else 0}")
@@ -209,7 +264,7 @@ def _norm(reader: Reader, norm: nn.Module, start: str) -> None:
         _first(reader, norm.bias, f"{start}bias")
 
 
-def _network(network: GatedNetwork, reader: Reader, start: str) -> None:
+def _network(network: GatedLayers, reader: Reader, start: str) -> None:
     for k, layer in enumerate(network.layers):
         reader.copy(layer.weight.t(), f"{start}hidden_layers.{k}.linear.matrix")  # type: ignore[operator]
         reader.copy(layer.bias, f"{start}hidden_layers.{k}.linear.bias")  # type: ignore[arg-type]
