@@ -28,7 +28,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from adiabat.descriptors.base import Descriptor
+from adiabat.descriptors.base import Descriptor, pair_blocks
 from adiabat.descriptors.symmetry_terms import power
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph, triplets
@@ -101,10 +101,7 @@ class AEV(Descriptor):
         self.angular = len(ranges) * len(terms.zeta) * len(terms.angles)
         blocks = kinds * (kinds + 1) // 2
         self.sizes = (kinds * len(radial) + blocks * self.angular,) * kinds
-        row, column = torch.triu_indices(kinds, kinds)
-        both = torch.zeros((kinds, kinds), dtype=torch.int64)
-        both[row, column] = both[column, row] = torch.arange(blocks)
-        self.register_buffer("element_pair", both, persistent=False)
+        self.register_buffer("element_pair", pair_blocks(kinds), persistent=False)
         self.cut = CosineCutoff(terms.cutoff)
         self.angular_cut = CosineCutoff(terms.angular_cutoff)
 

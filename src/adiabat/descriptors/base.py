@@ -220,6 +220,14 @@ def element_index(elements: Iterable[int]) -> Tensor:
     return table
 
 
+def pair_blocks(kinds: int) -> Tensor:
+    """Places of unordered pairs a ≤ b of `kinds` elements in row order `[kinds, kinds]`."""
+    table = torch.zeros((kinds, kinds), dtype=torch.int64)
+    rows, columns = torch.triu_indices(kinds, kinds)
+    table[rows, columns] = table[columns, rows] = torch.arange(len(rows))
+    return table
+
+
 def forces_from_slopes(slopes: Tensor, pairs: Tensor, atoms: int) -> Tensor:
     """Forces `[atoms, 3]`, eV/Å, from the energy's slopes with respect to pair vectors `[pairs, 3]`, eV/Å."""
     forces = slopes.new_zeros((atoms, 3))

@@ -197,14 +197,6 @@ def angles(first: Tensor, second: Tensor) -> Tensor:
     return torch.atan2(sine, (first * second).sum(dim=1))
 
 
-def pair_blocks(kinds: int) -> Tensor:
-    """Places of unordered pairs a ≤ b of `kinds` elements in row order `[kinds, kinds]`."""
-    table = torch.zeros((kinds, kinds), dtype=torch.int64)
-    rows, columns = torch.triu_indices(kinds, kinds)
-    table[rows, columns] = table[columns, rows] = torch.arange(len(rows))
-    return table
-
-
 def summed(values: Tensor, places: Tensor, count: int) -> Tensor:
     """Sums of rows `[n, points]` by place `[n]` to `[count, points]`."""
     return values.new_zeros((count, values.shape[1])).index_add(0, places, values)

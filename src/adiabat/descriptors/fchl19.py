@@ -25,7 +25,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from adiabat.descriptors.base import Descriptor, DescriptorConfig
+from adiabat.descriptors.base import Descriptor, DescriptorConfig, pair_blocks
 from adiabat.geometry import Graph, triplets
 from adiabat.kernels.build import available
 from adiabat.kernels.fchl19 import NAME, FCHL19Terms, Grids
@@ -84,14 +84,11 @@ class FCHL19(Descriptor):
         ):
             grid = torch.linspace(0.0, reach, count + 1, dtype=torch.float64)[1:]
             self.register_buffer(name, grid, persistent=False)
-        rows, columns = torch.triu_indices(kinds, kinds)
-        block = torch.zeros((kinds, kinds), dtype=torch.int64)
-        block[rows, columns] = block[columns, rows] = torch.arange(len(rows))
-        self.register_buffer("block", block, persistent=False)
+        self.register_buffer("block", pair_blocks(kinds), persistent=False)
         odd = torch.arange(1, 2 * config.order, 2, dtype=torch.float64)
         self.register_buffer("series", 2.0 * torch.exp(-0.5 * (config.smearing * odd).square()), persistent=False)
         self.width = 2 * config.order * config.angular
-        self.sizes = (kinds * config.radial + len(rows) * self.width,) * kinds
+        self.sizes = (kinds * config.radial + kinds * (kinds + 1) // 2 * self.width,) * kinds
         self._kernel_of: FCHL19Terms | None = None
         self._frozen = False
 

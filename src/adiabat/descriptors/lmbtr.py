@@ -28,13 +28,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from adiabat.descriptors.base import Descriptor, DescriptorConfig
+from adiabat.descriptors.base import Descriptor, DescriptorConfig, pair_blocks
 from adiabat.descriptors.distributions import (
     Corners,
     Distribution,
     Term,
     corner_slopes,
-    pair_blocks,
     pair_slopes,
     summed,
     unit_rows,

@@ -28,8 +28,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from adiabat.descriptors.base import element_index
-from adiabat.descriptors.distributions import Corners, Distribution, Term, pair_blocks, summed, unit_rows
+from adiabat.descriptors.base import element_index, pair_blocks
+from adiabat.descriptors.distributions import Corners, Distribution, Term, summed, unit_rows
 from adiabat.descriptors.structure import StructureConfig, StructureDescriptor
 from adiabat.errors import CapabilityError, ConfigError
 from adiabat.geometry import Graph

@@ -16,6 +16,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from adiabat.descriptors.base import pair_blocks
 from adiabat.descriptors.embedded import EmbeddedDescriptor, EnvironmentSettings
 from adiabat.geometry import Graph
 from adiabat.nn.grouped_networks import GroupedNetworks
@@ -61,11 +62,11 @@ class SeE3(AngularDescriptor):
     def __init__(self, options: SeE3Settings, elements: Iterable[int]):
         super().__init__(options, elements)
         self.sizes = (options.embedding[-1],) * self.kinds
-        row, column = torch.triu_indices(self.kinds, self.kinds)
-        blocks = torch.zeros((self.kinds, self.kinds), dtype=torch.int64)
-        blocks[row, column] = blocks[column, row] = torch.arange(len(row))
+        blocks = pair_blocks(self.kinds)
         self.register_buffer("blocks", blocks, persistent=False)
-        self.embedding = GroupedNetworks(len(row), (1, *options.embedding), options.activation, options.steps)
+        self.embedding = GroupedNetworks(
+            int(blocks.max()) + 1, (1, *options.embedding), options.activation, options.steps
+        )
 
     def forward(self, graph: Graph) -> Tensor:
         _, neighbor = self.ends(graph)

@@ -30,13 +30,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from adiabat.descriptors.base import Descriptor, DescriptorConfig
+from adiabat.descriptors.base import Descriptor, DescriptorConfig, pair_blocks
 from adiabat.descriptors.distributions import (
     Corners,
     angles,
     corner_slopes,
     cosines,
-    pair_blocks,
     pair_slopes,
     summed,
 )
