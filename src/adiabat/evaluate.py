@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from adiabat.errors import CapabilityError, did_you_mean
 from adiabat.geometry import Graph
+from adiabat.geometry.records import replace
 from adiabat.geometry.system import Environment
 from adiabat.potential import Potential, Prediction
 
@@ -115,9 +115,10 @@ def _with_derivatives(potential: Potential, graph: Graph, want: Collection[str],
             return prediction if create_graph else _detached(prediction)
         inputs = [positions] + ([strain] if "stress" in want else []) + ([] if moments is None else [moments])
         keep = create_graph or "hessian" in want
-        energy = prediction.energy.sum()
+        energy = prediction.energy
         if energy.requires_grad:
-            gradients = torch.autograd.grad(energy, inputs, create_graph=keep, allow_unused=True)
+            ones = torch.ones_like(energy)
+            gradients = torch.autograd.grad(energy, inputs, ones, create_graph=keep, allow_unused=True)
         else:  # no pair within the cutoff: the energy does not depend on positions at all
             gradients = (None,) * len(inputs)
         slopes = [torch.zeros_like(x) if g is None else g for g, x in zip(gradients, inputs, strict=True)]

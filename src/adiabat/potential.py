@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from adiabat.elements import MAX_NUMBER
 from adiabat.errors import CapabilityError, ConfigError
 from adiabat.geometry import Graph
+from adiabat.geometry.records import replace
 from adiabat.geometry.system import check_elements
 from adiabat.kernels.pairs import PairIndex
 from adiabat.settings import Settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -117,6 +118,7 @@ def traced(model: Potential, graph: Graph, want: Collection[str]) -> Callable[[T
     program = Program(function, {}, layouts, "", model.device)
     captured = capture(program)
     fold(captured.module)
+    shorten(captured.module)
 
     def run(inputs: Tensors) -> dict[str, Tensor]:
         return dict(zip(captured.outputs, captured.module(*program.flat({}, inputs)), strict=True))
@@ -129,6 +131,19 @@ def _inputs(graph: Graph) -> Tensors:
     assert isinstance(layout, PairIndex)
     own = {"begins": layout.begins, "order": layout.order, "order_begins": layout.order_begins}
     return graph_inputs(graph.replace(layout=None)) | own
+
+
+def shorten(module: fx.GraphModule) -> None:
+    """Takes out slices that are the whole tensor, and their derivatives, in place."""
+    aten = torch.ops.aten
+    for target, skipped in ((aten.slice.Tensor, 0), (aten.slice_backward.default, 1)):
+        for node in module.graph.find_nodes(op="call_function", target=target):
+            start, end, *step = node.args[2 + skipped :]
+            if start in (0, None) and end == sys.maxsize and step in ([], [1]):
+                node.replace_all_uses_with(node.args[0])
+                module.graph.erase_node(node)
+    module.graph.eliminate_dead_code()
+    module.recompile()
 
 
 def fold(module: fx.GraphModule) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from adiabat.geometry.halves import Halves
 from adiabat.geometry.near_pairs import NearPairs
 from adiabat.geometry.neighborhood import Neighborhood, PairList
 from adiabat.geometry.neighbors import neighbor_pairs
+from adiabat.geometry.records import replace
 from adiabat.geometry.system import System
 from adiabat.geometry.waves import plane_waves
 

@@ -99,18 +99,7 @@ class MovingGraph:
 
     def _at(self, placed: Tensor) -> Graph:
         fixed, last = self._fixed, self._graph
-        # spelled out: dataclasses.replace takes longer than all else in this function
-        system = System(
-            placed.to(fixed.positions.dtype),
-            fixed.numbers,
-            fixed.cell,
-            fixed.pbc,
-            fixed.system,
-            fixed.charge,
-            fixed.multiplicity,
-            fixed.head,
-            fixed.environment,
-        )
+        system = fixed.replace(positions=placed.to(fixed.positions.dtype))
         return Graph(system, last.pairs, last.shifts, self.cutoff, None, last.layout, None, last.halves)
 
     def _search(self, positions: np.ndarray) -> None:

@@ -35,19 +35,9 @@ def neighbor_pairs(system: System, cutoff: float) -> tuple[Tensor, Tensor]:
     numbers = system.numbers
     if cutoff == float("inf"):
         return numbers.new_zeros((2, 0)), numbers.new_zeros((0, 3))
-    on_cpu = System(
-        system.positions.detach().to("cpu", torch.float64).contiguous(),
-        numbers.cpu().contiguous(),
-        system.cell.detach().to("cpu", torch.float64).contiguous(),
-        system.pbc.cpu().contiguous(),
-        system.system.cpu().contiguous(),
-        system.charge,
-        system.multiplicity,
-        system.head,
-    )
     search = _search(os.environ.get("CXX"))
-    found = None if search is None else search(on_cpu, cutoff)
-    pairs, shifts = tree_pairs(on_cpu, cutoff) if found is None else found
+    found = None if search is None else search(system, cutoff)
+    pairs, shifts = tree_pairs(system, cutoff) if found is None else found
     return pairs.to(numbers.device), shifts.to(numbers.device)
 
 
@@ -65,17 +55,19 @@ class _Search:
 
     def __call__(self, system: System, cutoff: float) -> tuple[Tensor, Tensor] | None:
         """Pairs and shifts; None where something is wrong or odd, which `tree_pairs` names or can do."""
+        positions, cell = (t.detach().to("cpu", torch.float64).contiguous() for t in (system.positions, system.cell))
+        numbers, pbc, owner = (t.cpu().contiguous() for t in (system.numbers, system.pbc, system.system))
         limits = (ctypes.c_double * 3)(cutoff, MIN_DISTANCE, MAX_COORDINATE)
         count = ctypes.c_int64()
         found = self._search(
             system.atoms,
             system.systems,
-            system.positions.data_ptr(),
-            system.numbers.data_ptr(),
+            positions.data_ptr(),
+            numbers.data_ptr(),
             MAX_NUMBER,
-            system.system.data_ptr(),
-            system.cell.data_ptr(),
-            system.pbc.data_ptr(),
+            owner.data_ptr(),
+            cell.data_ptr(),
+            pbc.data_ptr(),
             limits,
             ctypes.byref(count),
         )
@@ -83,8 +75,7 @@ class _Search:
             raise MemoryError(f"the pairs of {system.atoms} atoms within {cutoff} Å do not fit into memory.")
         if found is None:
             return None
-        pairs = system.numbers.new_empty((2, count.value))
-        shifts = system.numbers.new_empty((count.value, 3))
+        pairs, shifts = numbers.new_empty((2, count.value)), numbers.new_empty((count.value, 3))
         complete = self._take(found, count.value, pairs.data_ptr(), shifts.data_ptr())
         return (pairs, shifts) if complete else None
 
@@ -99,20 +90,19 @@ def _search(compiler: str | None) -> _Search | None:
 
 
 def tree_pairs(system: System, cutoff: float) -> tuple[Tensor, Tensor]:
-    """As `neighbor_pairs`, from a k-d tree over all images within reach: slower.
-
-    Args:
-        system: on the CPU, in float64.
-        cutoff: Å, finite and positive.
-    """
-    bounds = np.concatenate([[0], system.atom_counts.numpy().cumsum()])
+    """As `neighbor_pairs` for a finite cutoff, from a k-d tree over all images within reach: slower."""
+    positions, cells, pbc = (
+        system.positions.detach().double().cpu(),
+        system.cell.detach().double().cpu(),
+        system.pbc.cpu(),
+    )
+    bounds = np.concatenate([[0], system.atom_counts.cpu().numpy().cumsum()])
     found_pairs, found_shifts = [], []
     for index in range(len(system)):
         begin, end = int(bounds[index]), int(bounds[index + 1])
-        positions, cell, pbc = system.positions[begin:end], system.cell[index], system.pbc[index]
-        check_atoms(positions, system.numbers[begin:end])
-        check_cell(cell, pbc)
-        i, j, shift = _pairs_of_one(positions.numpy(), cell.numpy(), pbc.numpy(), cutoff)
+        check_atoms(positions[begin:end], system.numbers[begin:end].cpu())
+        check_cell(cells[index], pbc[index])
+        i, j, shift = _pairs_of_one(positions[begin:end].numpy(), cells[index].numpy(), pbc[index].numpy(), cutoff)
         found_pairs.append(np.stack([i, j]) + begin)
         found_shifts.append(shift)
     pairs = torch.as_tensor(np.concatenate(found_pairs, axis=1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from numbers import Real
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from adiabat.elements import MAX_NUMBER, symbol
 from adiabat.errors import GeometryError
+from adiabat.geometry.records import replace
 
 MAX_COORDINATE = 1e6  # Å; beyond this float32 positions resolve less than 0.1 Å and neighbor lists lose pairs
 INFO_KEYS = ("charge", "total_charge", "multiplicity", "spin_multiplicity", "head")  # of ASE Atoms that are read
@@ -99,7 +100,11 @@ class System:
         return replace(self, **changes)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> System:
-        """A copy on another device or with another floating-point type."""
+        """A copy on another device or with another floating-point type; itself where that changes nothing."""
+        floats = self.positions, self.cell, self.charge
+        there = device is None or torch.device(device) == self.positions.device
+        if there and self.environment is None and (dtype is None or all(t.dtype == dtype for t in floats)):
+            return self
         changes: dict[str, Any] = {}
         for field in fields(self):
             value = getattr(self, field.name)
@@ -138,18 +143,20 @@ class System:
         check: bool = True,
     ) -> System:
         """One system from plain arrays (Å). Raises GeometryError for what cannot be evaluated."""
-        positions = torch.as_tensor(np.asarray(positions, dtype=np.float64)).reshape(-1, 3).to(dtype)
-        numbers = torch.as_tensor(np.asarray(numbers)).to(torch.int64).reshape(-1)
+        positions = torch.from_numpy(np.asarray(positions, dtype=np.float64).reshape(-1, 3)).to(dtype)
+        numbers = torch.from_numpy(np.asarray(numbers).reshape(-1)).to(torch.int64)
         cell = np.zeros((3, 3)) if cell is None else np.asarray(cell, dtype=np.float64)
+        repeats = np.empty((1, 3), dtype=bool)
+        repeats[:] = pbc
         system = cls(
             positions=positions,
             numbers=numbers,
-            cell=torch.as_tensor(cell).reshape(1, 3, 3).to(dtype),
-            pbc=torch.as_tensor(np.broadcast_to(np.asarray(pbc, dtype=bool), (3,)).copy()).reshape(1, 3),
+            cell=torch.from_numpy(cell.reshape(1, 3, 3)).to(dtype),
+            pbc=torch.from_numpy(repeats),
             system=torch.zeros(len(numbers), dtype=torch.int64),
-            charge=torch.tensor([charge], dtype=dtype),
-            multiplicity=torch.tensor([multiplicity], dtype=torch.int64),
-            head=torch.tensor([head], dtype=torch.int64),
+            charge=torch.full((1,), charge, dtype=dtype),
+            multiplicity=torch.full((1,), multiplicity, dtype=torch.int64),
+            head=torch.full((1,), head, dtype=torch.int64),
         )
         if positions.shape[0] != numbers.shape[0]:
             raise GeometryError(
@@ -229,6 +236,10 @@ def check_atoms(positions: Tensor, numbers: Tensor) -> None:
     """Raises GeometryError for no atoms, NaN or absurd coordinates, and atomic numbers that do not exist."""
     if positions.shape[0] == 0:
         raise GeometryError("the structure has no atoms: a potential needs at least one.")
+    (low, high), (least, most) = torch.aminmax(positions), torch.aminmax(numbers)
+    in_range = float(low) >= -MAX_COORDINATE and float(high) <= MAX_COORDINATE  # false for NaN
+    if in_range and int(least) >= 1 and int(most) <= MAX_NUMBER:
+        return
     bad = ~torch.isfinite(positions).all(dim=1)
     if bool(bad.any()):
         index = int(bad.nonzero()[0])
@@ -253,19 +264,27 @@ def check_atoms(positions: Tensor, numbers: Tensor) -> None:
 
 def check_cell(cell: Tensor, pbc: Tensor) -> None:
     """Raises GeometryError if a periodic direction has no lattice vector or the periodic ones are dependent."""
-    if not bool(pbc.any()):
+    rows: list[list[float]] = cell.tolist()
+    vectors = [row for row, repeats in zip(rows, pbc.tolist(), strict=True) if repeats]
+    if not vectors:
         return
-    if not bool(torch.isfinite(cell).all()):
-        raise GeometryError(f"the cell {cell.tolist()} is not finite.")
-    vectors = cell[pbc]
-    lengths = vectors.norm(dim=1)
-    # the Gram determinant is the squared volume spanned by the periodic vectors, relative to their lengths
-    gram = torch.linalg.det(vectors @ vectors.T) / (lengths.prod() ** 2).clamp_min(1e-300)
-    if bool((lengths < 1e-3).any()) or float(gram) < 1e-10:
+    if not all(math.isfinite(x) for row in rows for x in row):
+        raise GeometryError(f"the cell {rows} is not finite.")
+    lengths = [math.hypot(*vector) for vector in vectors]
+    if min(lengths) < 1e-3 or _volume(vectors) < 1e-5 * math.prod(lengths):
         raise GeometryError(
             f"the cell {cell.tolist()} is singular in its periodic directions {pbc.tolist()}:"
             " give independent lattice vectors or switch pbc off there."
         )
+
+
+def _volume(vectors: Sequence[Sequence[float]]) -> float:
+    """What one, two or three vectors span: a length, an area or a volume."""
+    a, b, c = (*vectors, [0.0] * 3, [0.0] * 3)[:3]
+    normal = (a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0])
+    if len(vectors) == 3:
+        return abs(sum(n * x for n, x in zip(normal, c, strict=True)))
+    return math.hypot(*(normal if len(vectors) == 2 else a))
 
 
 def check_elements(numbers: Tensor, elements: Sequence[int]) -> None:

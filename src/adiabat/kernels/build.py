@@ -53,13 +53,8 @@ def call(name: str, function: str, dtype: torch.dtype | None, *arguments: Tensor
     Tensors must be contiguous and on the CPU; the number of threads is torch's and comes last.
     """
     own, last = _function(name, function, dtype), torch.get_num_threads()
-    values: list[int | float] = []
-    for value in arguments:
-        if isinstance(value, Tensor):
-            assert value.is_contiguous()
-            values.append(value.data_ptr())
-        else:
-            values.append(value)
+    assert all(value.is_contiguous() for value in arguments if isinstance(value, Tensor))
+    values = [value.data_ptr() if isinstance(value, Tensor) else value for value in arguments]
     if own.argtypes is None:
         own.argtypes = [*(_KINDS[type(value)] for value in arguments), ctypes.c_int64]
     own(*values, last)

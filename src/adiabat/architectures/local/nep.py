@@ -174,10 +174,10 @@ class NEP(AtomicPotential):
 
     def outputs(self, graph: Graph, vectors: Tensor) -> Tensor:
         """The networks' outputs, with repulsion in the energies: `[atoms]`, or energies and charges `[atoms, 2]`."""
-        element = self.element[graph.system.numbers]
+        element = self.element.index_select(0, graph.system.numbers)
         if self.kernel is not None:
             found = self.kernel(vectors, element, PairIndex.of_graph(graph))
-            return found if self.charged else found[:, 0]
+            return found if self.charged else found.squeeze(1)
         kinds, distances = self._kinds(graph), vectors.norm(dim=1)
         network = element if len(self.networks.sizes) > 1 else torch.zeros_like(element)
         q = self.descriptor(graph, vectors, distances, kinds) * self.factor
