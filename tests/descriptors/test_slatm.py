@@ -37,7 +37,7 @@ def row(descriptor, system):
     return descriptor(descriptor.graph(system))[0]
 
 
-@pytest.mark.parametrize(("name", "quantities"), [("slatm", 4), ("bob-coulomb", 4)])
+@pytest.mark.parametrize(("name", "quantities"), [("slatm", 4), ("bob-coulomb", 5)])
 def test_parity_of_qmllib(shared, name, quantities):
     report = parity(Kit(shared / "golden" / f"qml-{name}"))
     assert report.status == "equal", report

@@ -36,8 +36,8 @@ from adiabat.kernels.environment_vectors import EnvironmentVectors
 from adiabat.nn.cutoffs import CosineCutoff
 from adiabat.settings import Settings
 
-SHRINK = 0.95  # of cosines
-WEIGHT = 0.25  # of radial terms
+SHRINK = 0.95  # of cosines, in NeuroChem
+WEIGHT = 0.25  # of radial terms, there
 Positive = Annotated[float, Field(gt=0.0)]
 
 
@@ -72,6 +72,8 @@ class AEV(Descriptor):
     Args:
         terms: parameters of the functions.
         elements: atomic numbers.
+        weight: of radial functions.
+        shrink: of the cosines of angles; with 1, slopes of three atoms in line are not finite.
     """
 
     element_pair: Tensor
@@ -79,13 +81,13 @@ class AEV(Descriptor):
     ranges: Tensor
     turns: Tensor
 
-    def __init__(self, terms: Terms, elements: Iterable[int]):
+    def __init__(self, terms: Terms, elements: Iterable[int], weight: float = WEIGHT, shrink: float = SHRINK):
         super().__init__(elements, terms.cutoff)
         if terms.angular_cutoff > terms.cutoff:
             raise ConfigError(
                 f"angular_cutoff {terms.angular_cutoff} Å is larger than cutoff {terms.cutoff} Å: make it smaller."
             )
-        self.terms = terms
+        self.terms, self.weight, self.shrink = terms, weight, shrink
         kinds = len(self.elements)
         radial = list(product(terms.radial_eta, terms.radial_shifts))
         ranges = list(product(terms.angular_eta, terms.angular_shifts))
@@ -109,7 +111,7 @@ class AEV(Descriptor):
         """The same functions in C++; CapabilityError if this machine has no compiler."""
         return EnvironmentVectors(
             self.radial, self.ranges, self.zetas, self.turns, len(self.terms.angular_shifts), len(self.elements),
-            (self.cutoff, self.terms.angular_cutoff), (WEIGHT, SHRINK),
+            (self.cutoff, self.terms.angular_cutoff), (self.weight, self.shrink),
         )  # fmt: skip
 
     def forward(self, graph: Graph) -> Tensor:
@@ -144,14 +146,14 @@ class AEV(Descriptor):
     def _radial_values(self, r: Tensor) -> Tensor:
         """Summands of G^R `[pairs, functions]` (eq. 3)."""
         eta, shift = self.radial.to(r.dtype).unbind(1)
-        return torch.exp(-eta * (r[:, None] - shift) ** 2) * (WEIGHT * self.cut(r))[:, None]
+        return torch.exp(-eta * (r[:, None] - shift) ** 2) * (self.weight * self.cut(r))[:, None]
 
     def _angular_values(self, vectors: Tensor, r: Tensor, first: Tensor, second: Tensor) -> Tensor:
         """Summands of G^A `[triplets, functions]` (eq. 4)."""
         cut = self.angular_cut(r)
         r_ij, r_ik = r.index_select(0, first), r.index_select(0, second)
         dots = (vectors.index_select(0, first) * vectors.index_select(0, second)).sum(dim=1)
-        cosine = SHRINK * dots / (r_ij * r_ik)
+        cosine = self.shrink * dots / (r_ij * r_ik)
         sine = torch.sqrt(1.0 - cosine * cosine)
         across, up = self.turns.to(r.dtype).unbind(1)
         base = 1.0 + cosine[:, None] * across + sine[:, None] * up  # cos(θ − θ_s) = cos θ cos θ_s + sin θ sin θ_s

@@ -1,4 +1,4 @@
-"""Kits of qmllib's representations of molecules: Coulomb matrices, bag of bonds, SLATM."""
+"""Kits of qmllib's representations of molecules: Coulomb matrices, bag of bonds, symmetry functions, SLATM."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import ase
 import numpy as np
 
+from adiabat.descriptors.aev import AEV, Terms
 from adiabat.descriptors.bag_of_bonds import BagOfBondsConfig
 from adiabat.descriptors.coulomb_matrix import CoulombMatrixConfig
 from adiabat.descriptors.slatm import ASLATM, ASLATMConfig, SLATMConfig, Spectra
@@ -39,9 +40,27 @@ def _matrices(options: Mapping[str, Any]) -> Arrays:
         found = {name: matrix(way).reshape(size, size)[np.tril_indices(size)] for name, way in sides.items()}
         bags = BagOfBondsConfig(atoms=room).build(atoms.numbers).rows([atoms])[0].numpy()
         eigenvalues = np.sort(matrix("eigenspectrum"))[::-1]  # there by themselves, not by magnitude
-        return found | {"coulomb_eig": eigenvalues, "bob": bags}
+        rows = _functions(options["acsf"], atoms)
+        return found | {"coulomb_eig": eigenvalues, "bob": bags, "acsf": rows}
 
     return arrays
+
+
+def _functions(given: Mapping[str, Any], atoms: ase.Atoms) -> np.ndarray:
+    """Symmetry functions of atoms, which are ANI's as published, without NeuroChem's factors."""
+    near, far = given["bin_min"], (given["rcut"], given["acut"])
+    terms = Terms(
+        cutoff=far[0],
+        radial_eta=(given["eta2"],),
+        radial_shifts=tuple(np.linspace(near, far[0], given["nRs2"])),
+        angular_cutoff=far[1],
+        angular_eta=(given["eta3"],),
+        zeta=(given["zeta"],),
+        angular_shifts=tuple(np.linspace(near, far[1], given["nRs3"])),
+        angles=tuple(np.linspace(0.0, np.pi, given["nTs"])),
+    )
+    descriptor = AEV(terms, given["elements"], weight=1.0, shrink=1.0).double()
+    return descriptor(Graph.build(System.from_ase(atoms), descriptor.cutoff)).detach().numpy()
 
 
 def _spectra(options: Mapping[str, Any], outputs: Mapping[str, np.ndarray]) -> Arrays:
