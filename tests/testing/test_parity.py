@@ -138,6 +138,29 @@ def test_what_cannot_be_compared_is_listed(kit):
     assert report.skipped["hydrogen/forces"] == "the program's value is not finite"
 
 
+def test_arrays_of_descriptors(kit, monkeypatch):
+    """What is not finite, is of no structure or is not made is left out by name; what is off is found."""
+
+    def rows(atoms):
+        return {"row": np.arange(4.0) * len(atoms), "norm": np.ones(1)}
+
+    imported = Imported({}, arrays={"": rows})
+    monkeypatch.setattr(module, "importer", lambda kit: lambda kit: imported)
+    outputs = {f"{name}/row": rows(atoms)["row"] for name, atoms in STRUCTURES.items()}
+    outputs |= {"types": np.ones(3), "co/norm": np.array([np.nan]), "co/other": np.ones(2)}
+    np.savez(kit / "outputs.npz", **outputs)
+    report = parity(Kit(kit))
+    assert report.status == "equal"
+    assert [d.quantity for d in report.deviations] == ["row"]
+    assert report.deviations[0].cases == 4
+    assert report.skipped["types"] == "belongs to no structure"
+    assert report.skipped["co/norm"] == "the program's value is not finite"
+    assert report.skipped["*/other"] == "not a quantity that the importer gives"
+    change(kit, co__row=np.array([0.0, 2.0, 4.0, 6.1]))
+    report = parity(Kit(kit))
+    assert (report.status, report.deviations[0].worst) == ("off", "co")
+
+
 def test_a_stress_that_is_not_symmetric_is_no_derivative(kit):
     virial = Kit(kit).outputs()["crystal/virial"].copy()
     size = np.abs(virial).max()
