@@ -97,7 +97,7 @@ def test_parameters_matter(shared):
         ("fitting", {"type": "population"}, "a fitting 'population', which has no page"),
         ("fitting", {"dim_case_embd": 2}, "dim_case_embd is 2"),
         ("fitting", {"atom_ener": [None] + [0.1] * 7}, "atom_ener"),
-        ("descriptor", {"type": "SeZM"}, "a descriptor 'SeZM', which has no page"),
+        ("descriptor", {"type": "loc_frame"}, "a descriptor 'loc_frame', which has no page"),
         ("descriptor", {"neuron": [4, 8, 8]}, "has shape"),
         ("descriptor", {"resnet_dt": True}, "idt"),
         ("dpa3", {"env_protection": 0.1}, "env_protection is 0.1"),
