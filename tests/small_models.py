@@ -140,6 +140,7 @@ SMALL_ASLATM = {
     },
 }
 SMALL_BESSEL = {"descriptor": {"kind": "spherical_bessel", "cutoff": 3.0, "n_max": 2}}
+SMALL_BISPECTRUM = {"descriptor": {"kind": "soap_bispectrum", "cutoff": 3.0, "n_max": 1, "l_max": 1}}
 SMALL_APIP = {"descriptor": {"cutoff": 3.0, "degrees": (3, 2, 1), "cutoffs": (3.0, 2.8, 2.6)}}
 SMALL_NICE = {"descriptor": {"kind": "nice", "cutoff": 3.0, "n_max": 2, "l_max": 1, "components": 3}}
 SMALL_LASP = {"structure": {"cutoff": 3.0, "dihedrals": ((1, 1, 1, 2.0, 1),)}, "hidden": (6,)}
@@ -203,6 +204,7 @@ MODELS = {
     "selected": lambda: loosened(Local(LocalConfig.parse(SMALL_LOCAL | {"select": {"count": 9}}), ELEMENTS)),
     "lode": lambda: loosened(Local(LocalConfig.parse(SMALL_LODE), ELEMENTS)),
     "spherical_bessel": lambda: loosened(Local(LocalConfig.parse(SMALL_BESSEL), ELEMENTS)),
+    "soap_bispectrum": lambda: loosened(Local(LocalConfig.parse(SMALL_BISPECTRUM), ELEMENTS)),
     "apip": lambda: loosened(APIP(APIPConfig.parse(SMALL_APIP), ELEMENTS)),
     "nice": lambda: loosened(Local(LocalConfig.parse(SMALL_NICE), ELEMENTS)),
     "ace": lambda: loosened(ACE(ACEConfig.parse(SMALL_ACE), ELEMENTS), 0.05),

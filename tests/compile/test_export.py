@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
-from small_models import MODELS, several_graphs, structure
+from small_models import ELEMENTS, MODELS, loosened, several_graphs, structure
 from typer.testing import CliRunner
 
 import adiabat.compile.export as export_module
+from adiabat.architectures.local.local import Local, LocalConfig
 from adiabat.checkpoint import save
 from adiabat.cli.app import app
 from adiabat.compile.build import load
 from adiabat.compile.export import OUTPUTS, export, export_inputs
+from adiabat.compile.potential import tensors
 from adiabat.data.info import DataInfo
 from adiabat.errors import CapabilityError, ConfigError
 from adiabat.evaluate import evaluate
@@ -94,6 +96,26 @@ def test_other_methods(name, dtype, tmp_path):
         theirs = evaluate(model, graph, OUTPUTS)
         for what in OUTPUTS:
             torch.testing.assert_close(ours[what], getattr(theirs, what), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("descriptor", "reads"),
+    [
+        ({"kind": "apip", "degrees": (2, 1), "cutoffs": (3.0, 2.6)}, {"slot", "table"}),
+        ({"kind": "lode", "n_max": 1, "l_max": 0, "products": "potential"}, {"waves", "couples"}),
+    ],
+)
+def test_what_a_model_prepares_is_an_input(descriptor, reads):
+    model = loosened(Local(LocalConfig.parse({"descriptor": {"cutoff": 3.0} | descriptor}), ELEMENTS))
+    program = export_module._program(model)
+    assert reads <= set(program.inputs)
+    assert set(program.inputs) & {"slot", "table", "waves", "couples", "triplets"} == reads
+    for system in (structure(7, 4.0), structure(6, 4.0, pbc=False)):
+        graph = Graph.build(system, model.cutoff)
+        given = export_inputs(model.prepare(graph), program.inputs)
+        assert list(given) == list(program.inputs)
+        found = program.function(tensors(model), given)
+        torch.testing.assert_close(found["forces"], evaluate(model, graph).forces, rtol=0, atol=1e-12)
 
 
 def test_wrong_numbers_are_refused(tmp_path, monkeypatch):

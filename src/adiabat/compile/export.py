@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import adiabat
 from adiabat.compile.build import load, order_kept, quiet
 from adiabat.compile.capture import Layout, Program, Tensors, capture, sizes
-from adiabat.compile.graphs import SHAPES
+from adiabat.compile.graphs import SHAPES, graph_from, graph_inputs, graph_layouts
 from adiabat.compile.potential import Runner, tensors
 from adiabat.elements import symbol
 from adiabat.errors import CapabilityError, ConfigError
@@ -98,18 +98,34 @@ def export(potential: Potential, path: Path, extra: Mapping[str, Any] | None = N
 
 
 def _program(potential: Potential) -> Program:
-    """The function of the inputs that the model reads."""
-    dtype, runner = potential.dtype, Runner(potential)
+    """The function of the inputs that the model reads.
 
-    def function(constants: Tensors, given: Tensors) -> dict[str, Tensor | None]:
-        found = runner.with_tensors(constants, _graph(given, potential.cutoff), OUTPUTS)
-        return {name: getattr(found, name) for name in OUTPUTS}
-
+    These are the plain list of pairs and triplets where that suffices, else everything that the model prepares.
+    """
     real = {"positions", "cell", "charge"}
     layouts = {
-        name: Layout(SHAPES[name], dtype if name in real else torch.bool if name == "pbc" else torch.int64)
+        name: Layout(SHAPES[name], potential.dtype if name in real else torch.bool if name == "pbc" else torch.int64)
         for name in (*_ALWAYS, *_IF_READ)
     }
+    try:
+        return _reading(potential, layouts, False)
+    except CapabilityError:
+        found: Tensors = {}
+        for pbc in (False, True):
+            graph = Graph.build(_structure(potential, 7, pbc), potential.cutoff)
+            found = found | graph_inputs(potential.prepare(graph.to(potential.device, potential.dtype)))
+        every = {name: layout for name, layout in layouts.items() if name != "triplets"} | graph_layouts(found)
+        return _reading(potential, every, True)
+
+
+def _reading(potential: Potential, layouts: Mapping[str, Layout], prepared: bool) -> Program:
+    """The function of those inputs that are always there or that the model reads."""
+    runner = Runner(potential)
+
+    def function(constants: Tensors, given: Tensors) -> dict[str, Tensor | None]:
+        found = runner.with_tensors(constants, _graph(given, potential.cutoff, prepared), OUTPUTS)
+        return {name: getattr(found, name) for name in OUTPUTS}
+
     constants = tensors(potential)
     program = Program(function, constants, layouts, device=potential.device)
     holders = capture(program).module.graph.find_nodes(op="placeholder")[len(constants) :]
@@ -118,22 +134,16 @@ def _program(potential: Potential) -> Program:
     return Program(function, constants, kept, device=potential.device)
 
 
-def _graph(given: Tensors, cutoff: float) -> Graph:
-    """A graph with the plain list of pairs as layout: rows would need a width that depends on the data."""
-    cell = given["cell"]
-    system = System(
-        given["positions"],
-        given["numbers"],
-        cell,
-        given["pbc"],
-        given["system"],
-        given.get("charge", cell.new_zeros(cell.shape[0])),
-        given.get("multiplicity", given["numbers"].new_ones(cell.shape[0])),
-        given.get("head", given["numbers"].new_zeros(cell.shape[0])),
-    )
-    pairs = given["pairs"]
-    layout = PairList(pairs, given["positions"].shape[0])
-    return Graph(system, pairs, given["shifts"], cutoff, None, layout, given.get("triplets"))
+def _graph(given: Tensors, cutoff: float, prepared: bool = False) -> Graph:
+    """A graph of what is given, unless prepared with the plain list of pairs as layout, which needs no width.
+
+    It is a neutral singlet of the first head where the model does not read these.
+    """
+    cell, numbers = given["cell"], given["numbers"]
+    unread = {"charge": cell.new_zeros(cell.shape[0]), "multiplicity": numbers.new_ones(cell.shape[0])}
+    unread["head"] = numbers.new_zeros(cell.shape[0])
+    graph = graph_from(unread | dict(given), cutoff)
+    return graph if prepared else graph.replace(layout=PairList(graph.pairs, graph.system.atoms))
 
 
 def _package(program: Program, constants: Tensors, metadata: Mapping[str, Any], path: Path) -> None:
@@ -171,7 +181,8 @@ def _check(potential: Potential, program: Program, path: Path) -> float:
     for sizes_ in ((7,), (2, 12)):
         system = System.batch([_structure(potential, atoms) for atoms in sizes_])
         graph = Graph.build(system, potential.cutoff).to(potential.device, potential.dtype)
-        found = dict(zip(OUTPUTS, run(list(export_inputs(graph, program.inputs).values())), strict=True))
+        given = export_inputs(potential.prepare(graph), program.inputs)
+        found = dict(zip(OUTPUTS, run(list(given.values())), strict=True))
         expected = evaluate(potential, graph, OUTPUTS)
         for name in OUTPUTS:
             theirs = getattr(expected, name).double()
@@ -187,22 +198,23 @@ def _check(potential: Potential, program: Program, path: Path) -> float:
 
 
 def export_inputs(graph: Graph, names: Any) -> Tensors:
-    """The tensors of a graph that an exported function takes, by name and in its order."""
-    every = {name: getattr(graph.system, name) for name in SHAPES if hasattr(graph.system, name)}
-    every |= {"pairs": graph.pairs, "shifts": graph.shifts}
-    if "triplets" in names:
+    """The tensors of a graph, prepared by the model, that an exported function takes, by name and in its order."""
+    system = graph.system
+    nothing = {"waves": system.numbers.new_zeros((len(system), 1, 3)), "couples": graph.pairs[:, :0]}
+    every = nothing | graph_inputs(graph)
+    if "triplets" in names and "triplets" not in every:
         every["triplets"] = torch.stack(triplets(graph.centers, graph.system.atoms))
     return {name: every[name].contiguous() for name in names}
 
 
-def _structure(potential: Potential, atoms: int) -> System:
-    """Atoms of the model's elements near the points of a grid 2.1 Å apart, in a slightly skewed cell."""
+def _structure(potential: Potential, atoms: int, pbc: bool = True) -> System:
+    """Atoms of the model's elements near the points of a grid 2.1 Å apart, in a slightly skewed cell or in none."""
     random = np.random.default_rng(atoms)
     points = int(np.ceil(atoms ** (1 / 3)))
     grid = np.indices((points,) * 3).reshape(3, -1).T[:atoms]
     cell = 2.1 * points * (np.eye(3) + 0.02 * random.normal(size=(3, 3)))
     positions = (grid + 0.05 * random.normal(size=(atoms, 3))) @ cell / points
-    return System.from_arrays(positions, random.choice(potential.elements, atoms), cell, True)
+    return System.from_arrays(positions, random.choice(potential.elements, atoms), cell if pbc else None, pbc)
 
 
 def _metadata(potential: Potential, program: Program) -> dict[str, Any]:

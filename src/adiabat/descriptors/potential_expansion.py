@@ -176,7 +176,7 @@ class PotentialExpansion(nn.Module):
         found = []
         for part, places in zip(phased, (self.even, self.odd), strict=True):
             own = factors.index_select(3, places).index_select(0, owner)
-            found.append(torch.matmul(part, own.flatten(2)).unflatten(2, (-1, places.shape[0])))
+            found.append(torch.matmul(part, own.flatten(2)).unflatten(2, own.shape[2:]))
         return torch.cat(found, dim=3).index_select(3, self.order)
 
     def of_distances(self, vectors: Tensor) -> Tensor:
