@@ -1,16 +1,19 @@
 """soap_turbo: QUIP's numbers, values and derivatives, its kernels, regressors on it, and it as a term of GAP."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy.integrate import quad
 from small_models import ELEMENTS, loosened, several_graphs
 
 from adiabat.architectures.local.gap import GAP, GAPConfig
 from adiabat.descriptors.base import Descriptor
 from adiabat.descriptors.density_radial import TOLERANCE
+from adiabat.descriptors.separable_radial import _overlaps
 from adiabat.descriptors.soap_turbo import SOAPTurboConfig
 from adiabat.elements import symbol
 from adiabat.errors import CapabilityError, ConfigError
@@ -19,7 +22,7 @@ from adiabat.geometry import Graph, System
 from adiabat.kernels.build import available
 from adiabat.kernels.density_power import NAME
 from adiabat.potential import Referenced
-from adiabat.pretrained.importers.quip import SKIP, descriptor_options, read_gap, write_gap
+from adiabat.pretrained.importers.quip import AS_QUIP, descriptor_options, read_gap, write_gap
 from adiabat.pretrained.importers.soap import pulls
 from adiabat.pretrained.kit import Kit
 from adiabat.testing.parity import parity
@@ -48,9 +51,12 @@ def test_values_and_slopes_of_quip(case):
     graph = Graph.build(System.from_arrays(STORED["positions"], numbers).to(dtype=torch.float64), descriptor.cutoff)
     center = np.array(numbers) == options.center
     expected, values = np.array(case["values"]), descriptor.values(graph).numpy()[center]
-    np.testing.assert_allclose(values, expected, atol=3e-7)
+    np.testing.assert_allclose(values, expected, rtol=0, atol=6e-10)
     slopes = pulls(descriptor, graph).numpy()[center].sum(axis=0) @ np.cos(np.arange(descriptor.size))
-    np.testing.assert_allclose(slopes, np.array(case["pulls"]), atol=3e-6)
+    # the program's own slopes are not those of its values, by 10⁻⁷ with nf=3 and 10⁻⁴ with nf=2
+    np.testing.assert_allclose(
+        slopes, np.array(case["pulls"]), rtol=0, atol=1e-9 if "nf=2" in case["words"] else 1e-7
+    )
 
 
 @pytest.mark.parametrize("options", OPTIONS)
@@ -70,11 +76,29 @@ def test_invariant_and_smooth(options):
     assert float(ends[1:].abs().max()) < 1e-9 * inside
 
 
+@pytest.mark.parametrize("distance", [2.1, 3.0, 3.4])
+def test_integrals_over_the_shell(distance):
+    """Whole ones are those of a fine quadrature, and what `ending` false leaves out is of the size documented."""
+    density = small(filter=3.0, width=0.6, cutoff=3.5, basis="poly3", sigma_r=0.3, sigma_r_scaling=0.1).density(1)
+    r, sigma = np.array([distance / 3.5]), np.array([0.3 / 3.5 + 0.1 * distance / 3.5])
+    whole, without = (_overlaps(r, sigma, replace(density, ending=e), True)[0] for e in (True, False))
+    soft = 1.0 - 0.6 / 3.5
+
+    def integrand(x, n):
+        filtered = np.exp(-0.5 * (3.0 * max(x - soft, 0.0) / (1.0 - soft)) ** 2)
+        return np.sqrt(2 * n + 5) * (1 - x) ** (n + 2) * np.exp(-0.5 * ((x - r[0]) / sigma[0]) ** 2) * filtered
+
+    for n in (1, 2, 3):
+        parts = (quad(integrand, *ends, args=(n,), epsabs=1e-13)[0] for ends in ((0.0, soft), (soft, 1.0)))
+        assert whole[n - 1] == pytest.approx(sum(parts), abs=1e-12)
+    assert 1e-10 < np.abs(whole - without).max() < 4e-6
+
+
 @pytest.mark.parametrize("scaling", [0.0, 0.1])
 def test_skipped_tails_are_small(scaling):
     graph = several_graphs()[0]
     options = {"sigma_r": 0.3, "sigma_r_scaling": scaling}
-    whole, without = (small(skip=skip, **options).build(ELEMENTS)(graph) for skip in (None, SKIP))
+    whole, without = (small(skip=skip, **options).build(ELEMENTS)(graph) for skip in (None, 4.0))
     assert 0.0 < float((whole - without).abs().max()) < 1e-5
 
 
@@ -120,7 +144,7 @@ def test_fits_and_loads(tmp_path, regressor):
 def test_a_gap_of_it_is_written_and_read(tmp_path):
     terms = [
         {"kind": "distance_2b", "cutoff": 3.0, "points": 4},
-        {"kind": "soap_turbo", "soap": {"cutoff": 3.0, "l_max": 2, "skip": SKIP, **OWN}, "points": 4},
+        {"kind": "soap_turbo", "soap": {"cutoff": 3.0, "l_max": 2, **AS_QUIP, **OWN}, "points": 4},
     ]
     model = GAP(GAPConfig.parse({"terms": terms}), ELEMENTS)
     graph = several_graphs()[0]

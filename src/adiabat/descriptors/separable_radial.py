@@ -13,7 +13,8 @@ Caro, doi:10.1103/PhysRevB.100.024112, with lengths over the cutoff r_c in the i
 f_soft is 1 up to r_c − width, and a Gaussian of standard deviation width / `filter` from there to the cutoff. As in
 the program soap_turbo, integrals with a Gaussian at the center go to infinity without f_soft, and its overlap with
 itself is 1. That program leaves out the part of I_n in the shell for neighbors far from it (`skip`); the step that
-this makes is here at the nearest end of an interval of the table.
+this makes is here at the nearest end of an interval of the table. In what it does count, its recursion in powers of
+1 − x leaves out the first one's value at the cutoff (`ending`), up to 3·10⁻⁶ of I_n with 3 standard deviations.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class SeparableDensity:
         sigma_r_scaling, sigma_t_scaling: their growth with distance.
         amplitude_scaling: power of 1 − 3r² + 2r³.
         skip: how many σ_∥ before the shell a neighbor must be for its tail in the shell to be left out; None: never.
+        ending: whether integrals over the shell end with their value at the cutoff.
     """
 
     n_max: int
@@ -63,6 +65,7 @@ class SeparableDensity:
     sigma_t_scaling: float
     amplitude_scaling: float
     skip: float | None = None
+    ending: bool = True
 
     @property
     def tail_from(self) -> float:
@@ -169,11 +172,32 @@ def _overlaps(r: Array, sigma: Array, density: SeparableDensity, tail: bool) -> 
         soft = soft * (x * density.cutoff < density.cutoff - density.width)
     gauss = np.exp(-0.5 * ((x - r[:, None]) / sigma[:, None]) ** 2)
     found = (gauss * weight * soft) @ _functions(x, density)
+    if tail and not density.ending:
+        found += _left_out(r, sigma, density)
     if density.gauss:
         own = density.sigma_r / density.cutoff
         both = np.sqrt(own**2 + sigma**2)
         beyond = 1.0 + erf(own * r / (sqrt(2.0) * sigma * both))
         found[:, -1] = pi**0.25 * sqrt(own) * sigma / both * np.exp(-0.5 * (r / both) ** 2) * beyond
+    return found
+
+
+def _left_out(r: Array, sigma: Array, density: SeparableDensity) -> Array:
+    """What the program's I_n lack `[r, n_max]` where its recursion in J_k = ∫ (1 − x)^k G dx forgets G at the cutoff.
+
+    G is the product of a neighbor's Gaussian and the filter, both falling from the shell's begin on, and
+    J_k+1 = (1 − r_G) J_k + σ_G² (k J_k−1 + [(1 − x)^k G]), of which the end of the last is 0 but for k = 0.
+    """
+    soft, filtered = 1.0 - density.width / density.cutoff, density.width / density.cutoff / density.filter
+    both = sigma**2 + filtered**2
+    square, center = (sigma * filtered) ** 2 / both, (sigma**2 * soft + filtered**2 * r) / both
+    height = np.exp(-0.5 * ((soft - r) ** 2 / both + (1.0 - center) ** 2 / square))
+    errors = [np.zeros_like(r), -square * height]
+    for k in range(1, density.n_max + 2):
+        errors.append((1.0 - center) * errors[k] + square * k * errors[k - 1])
+    found = np.stack([sqrt(2.0 * n + 5.0) * errors[n + 2] for n in range(1, density.n_max + 1)], axis=1)
+    if density.gauss:  # its integral has no shell
+        found[:, -1] = 0.0
     return found
 
 

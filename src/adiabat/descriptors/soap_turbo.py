@@ -14,7 +14,8 @@ of QUIP and TurboGAP (the program soap_turbo), whose names are in brackets below
 
 Departures from the paper: integrals are tabulated (relative error below 10⁻⁹) and none is left out where it is
 small. The program leaves out the tail in the filtered shell of a Gaussian that is 4 σ away from it, which makes steps
-of some 10⁻⁷ in the features; `skip` 4 does so, too, for parity.
+of some 10⁻⁷ in the features, and a term of the integrals over that shell, which changes features by up to 10⁻⁷ with
+its default filter of 4 and 10⁻⁵ and more with one of 2; `skip` 4 and `ending` false do so, too, for parity.
 
 Compression: `trivial` keeps the products in which one side is an element's first radial function (that of published
 potentials); `a_b` those of doi:10.1038/s41524-022-00847-y: a of the two sides resolve distances and b elements, and
@@ -75,6 +76,8 @@ class SOAPTurboConfig(DescriptorConfig):
     """Radial functions: poly3, powers of 1 − x/r_c; poly3gauss, the last replaced by a Gaussian at the center."""
     skip: float | None = Field(default=None, ge=0.0)
     """How many radial widths before the shell a neighbor's tail in it is left out (the program: 4); None: never."""
+    ending: bool = True
+    """Whether integrals over the shell have their term at the cutoff (the program: false)."""
     compression: Literal["off", "trivial", "0_0", "0_1", "0_2", "1_0", "1_1", "1_2", "2_0", "2_1", "2_2"] = "trivial"
     """Which products are kept, see above (compress_mode)."""
     species: tuple[int | str, ...] = ()
@@ -109,7 +112,9 @@ class SOAPTurboConfig(DescriptorConfig):
         if self.width >= self.cutoff:
             raise ConfigError(f"descriptor.width {self.width} Å must be smaller than the cutoff {self.cutoff} Å.")
         gauss, rest = self.basis == "poly3gauss", (self.cutoff, self.width, self.filter)
-        return SeparableDensity(int(count), gauss, self.radial_enhancement, *rest, **own, skip=self.skip)
+        return SeparableDensity(
+            int(count), gauss, self.radial_enhancement, *rest, **own, skip=self.skip, ending=self.ending
+        )
 
 
 class SOAPTurbo(SpectrumDescriptor):

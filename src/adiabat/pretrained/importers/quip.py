@@ -63,7 +63,7 @@ _TURBO = {  # options of soap_turbo for each element
     "amplitude_scaling": "amplitude_scaling",
     "central_weight": "center_weight",
 }
-SKIP = 4.0  # of soap_turbo, see `SOAPTurboConfig.skip`
+AS_QUIP = {"skip": 4.0, "ending": False}  # of soap_turbo, see `SOAPTurboConfig`
 _FITTING = {
     *("covariance_type", "delta", "f0", "n_sparse", "sparse_method", "theta_uniform", "theta_fac", "theta", "zeta"),
     *(
@@ -246,7 +246,7 @@ def _soap_turbo(given: Mapping[str, str], options: Mapping[str, Any], file: str 
         basis=given.get("basis", "poly3").strip('"'),  # type: ignore[arg-type]
         compression="off" if compression == "none" else compression,  # type: ignore[arg-type]
         species=tuple(species),
-        skip=SKIP,
+        **AS_QUIP,  # type: ignore[arg-type]
     )
     return SOAPTurboTermConfig(**options, soap=soap, center=species[int(given.get("central_index", "1")) - 1])
 
