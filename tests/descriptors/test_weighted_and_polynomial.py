@@ -17,7 +17,7 @@ from adiabat.errors import CheckpointError, ConfigError
 from adiabat.geometry import Graph, System
 from adiabat.kernels.build import available
 from adiabat.kernels.symmetry_functions import NAME
-from adiabat.pretrained.importers.n2p2 import _function
+from adiabat.pretrained.importers.n2p2 import read_function
 from adiabat.quickstart import shipped
 
 ATOMS = """
@@ -120,7 +120,7 @@ def functions(names="H O Mg"):
     found = []
     for line in N2P2:
         center, kind, *rest = line.split()
-        found.append(_function(center, kind, rest, names.split(), 1.0)[1])
+        found.append(read_function(center, kind, rest, names.split(), 1.0)[1])
     return found
 
 
@@ -275,9 +275,9 @@ def test_faults_are_named(options, words):
 
 def test_unknown_lines_are_named():
     with pytest.raises(CheckpointError, match="type 4 of input.nn"):
-        _function("H", "4", ["H", "1.0", "6.0"], ["H"], 1.0)
+        read_function("H", "4", ["H", "1.0", "6.0"], ["H"], 1.0)
     with pytest.raises(CheckpointError, match="subtype 'q2'"):
-        _function("H", "20", ["H", "0.0", "6.0", "q2"], ["H"], 1.0)
+        read_function("H", "20", ["H", "0.0", "6.0", "q2"], ["H"], 1.0)
 
 
 @pytest.mark.parametrize(("regressor", "error"), [("linear", 0.9), ("network", 1.2)])
