@@ -130,7 +130,7 @@ def _inputs(graph: Graph) -> Tensors:
     layout = graph.layout
     assert isinstance(layout, PairIndex)
     own = {"begins": layout.begins, "order": layout.order, "order_begins": layout.order_begins}
-    return graph_inputs(graph.replace(layout=None)) | own
+    return graph_inputs(graph) | own
 
 
 def shorten(module: fx.GraphModule) -> None:

@@ -21,6 +21,10 @@ from adiabat.geometry.system import System
 from adiabat.geometry.waves import plane_waves
 
 
+# what is derived from the pairs beforehand
+MADE = ("layout", "triplets", "halves", "bonds", "waves", "couples", "members", "far", "near")
+
+
 @dataclass(frozen=True)
 class Graph:
     """Atoms and their directed neighbor pairs, each pair in both directions, sorted by center.
@@ -156,15 +160,17 @@ class Graph:
     def replace(self, **changes: Any) -> Graph:
         """A copy with some fields changed. With the pairs, what was derived from them goes."""
         if {"pairs", "shifts"} & changes.keys():
-            made = ("layout", "triplets", "halves", "bonds", "waves", "couples", "members", "far", "near")
-            changes = dict.fromkeys(made) | changes
+            changes = dict.fromkeys(MADE) | changes
         return replace(self, **changes)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Graph:
         """A copy on another device or with another floating-point type, without what was made beforehand."""
+        system = self.system.to(device, dtype)
+        if system is self.system and all(getattr(self, name) is None for name in MADE):
+            return self
         owned = None if self.owned is None else self.owned.to(device)
         return self.replace(
-            system=self.system.to(device, dtype),
+            system=system,
             pairs=self.pairs.to(device),
             shifts=self.shifts.to(device),
             owned=owned,
