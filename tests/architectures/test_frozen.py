@@ -16,7 +16,7 @@ from adiabat.architectures.local.deep_potential import DeepPotential, DeepPotent
 from adiabat.architectures.local.eann import EANN, EANNConfig
 from adiabat.architectures.local.nep import NEP, NEPConfig
 from adiabat.architectures.local.snap import SNAP, SNAPConfig
-from adiabat.compile import quickest
+from adiabat.compile import Frozen, quickest
 from adiabat.descriptors.aev import Terms
 from adiabat.errors import CapabilityError
 from adiabat.evaluate import evaluate
@@ -115,6 +115,18 @@ def test_frozen_equals_the_model(name):
             torch.testing.assert_close(made, wanted, rtol=0, atol=1e-5 * float(wanted.abs().max()))
         unprepared = evaluate(frozen, graph, WANT)
         assert torch.equal(unprepared.forces, found.forces)
+
+
+@pytest.mark.parametrize("name", ["schnet", "nep"])
+def test_traced_equals_frozen(name):
+    torch.manual_seed(1)
+    model = MODELS[name]().double()
+    run, frozen = Frozen(model, patience=0), model.frozen()
+    for graph in graphs():
+        expected, found = evaluate(frozen, graph, WANT), run.evaluate(graph, WANT)
+        for quantity in WANT:
+            torch.testing.assert_close(getattr(found, quantity), getattr(expected, quantity), rtol=1e-12, atol=1e-14)
+    assert list(run._traced.values()) != [None]
 
 
 @pytest.mark.parametrize(
