@@ -16,6 +16,8 @@ from adiabat.testing.battery import run_battery
 
 PLAIN = {"mixing": "none", "heads": 0, "seeded": False, "norms": (True, False, True, True), "l_max": 1, "layers": 1}
 ROTATIONS = {
+    "focuses": 2,
+    "focus_channels": 2,
     "normalized": False,
     "layers": 1,
     "feed_forward": {"domain": "rotations", "product": "branches", "branches": 2},
@@ -99,7 +101,7 @@ def test_registered_with_the_published_options():
     assert method("dpa4").paper == "10.48550/arXiv.2606.02419"
     assert model.distance.layers[-1].weight.shape == (256, 64)
     assert model.fitting.layers[0].weight.shape == (2 * 192, 64)
-    assert model.blocks[0].convolution.linears[3].weights[1].shape == (3 * 64, 2 * 3 * 64)
+    assert model.blocks[0].convolution.focuses[0].linears[3].weights[1].shape == (3 * 64, 2 * 3 * 64)
 
 
 def test_a_neighbor_at_the_cutoff_is_not_felt():

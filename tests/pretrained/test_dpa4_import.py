@@ -104,13 +104,13 @@ def test_the_order_of_elements_does_not_matter(shared):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"n_focus": 2}, "n_focus is 2"),
+        ({"n_focus": 2, "atten_f_mix": True}, "atten_f_mix is True"),
         ({"extra_node_l": 1}, "extra_node_l is 1"),
         ({"l_schedule": [2, 1]}, r"l_schedule is \[2, 1\]"),
         ({"s2_activation": [True, True]}, "s2_activation"),
         ({"s2_activation": [False, False], "ffn_so3_grid": False}, "ffn_so3_grid is False"),
         ({"edge_cartesian": True}, "edge_cartesian is True"),
-        ({"focus_dim": 8}, "focus_dim is 8"),
+        ({"focus_dim": 8}, "pre_focus_mix.weight' has shape"),
         ({"spin_of_tomorrow": 1}, "'spin_of_tomorrow', which the page does not know"),
     ],
 )

@@ -43,15 +43,16 @@ class GridProduct(nn.Module):
         channels: of f, g and the product.
         options: of what is multiplied.
         joined: whether f and g are two halves of one input.
+        sorts: how many G there are, taken in turn.
     """
 
-    def __init__(self, l_max: int, channels: int, options: GridOptions, joined: bool):
+    def __init__(self, l_max: int, channels: int, options: GridOptions, joined: bool, sorts: int = 1):
         super().__init__()
         self.options, self.joined = options, joined
         sphere = options.domain == "sphere"
         self.grid = RotationGrid(l_max, 0 if sphere else options.k_max)
         self.factor = (l_max + 1) ** -0.5 if sphere else 1.0
-        self.gate = nn.Parameter(0.01 * torch.randn(2 * channels, channels))
+        self.gate = nn.Parameter(0.01 * torch.randn(sorts, 2 * channels, channels))
         self.left = self.right = self.outward = self.router = None
         if options.product == "network":
             inputs = 2 * channels if joined else channels
@@ -65,7 +66,9 @@ class GridProduct(nn.Module):
     def forward(self, f: Tensor, g: Tensor, a: Tensor, b: Tensor) -> Tensor:
         """`[n, coefficients, channels]` of f and g in the order of `RotationGrid`, `[n, channels]` of a and b."""
         both = torch.cat((a, b), dim=1)
-        product = self._product(f, g, both) * torch.sigmoid(both @ self.gate)[:, None]
+        turns = both.unflatten(0, (-1, self.gate.shape[0])).transpose(0, 1)
+        gates = torch.sigmoid(torch.bmm(turns, self.gate)).transpose(0, 1).flatten(0, 1)
+        product = self._product(f, g, both) * gates[:, None]
         return torch.cat((product[:, :1] + (silu(a) * b)[:, None], product[:, 1:]), dim=1)
 
     def _product(self, f: Tensor, g: Tensor, both: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ features start to rise from 0 where the first neighbor comes in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Literal, Self
@@ -41,16 +41,19 @@ from adiabat.nn.cutoffs import BinomialCutoff
 from adiabat.nn.degree_mixing import DegreeMixing, Mixing
 from adiabat.nn.degrees import DegreeGate, DegreeLinear, DegreeNorm
 from adiabat.nn.embedding import ElementEmbedding
-from adiabat.nn.envelope_attention import EnvelopeAttention
+from adiabat.nn.envelope_attention import EPSILON, EnvelopeAttention
 from adiabat.nn.environment_seed import EnvironmentSeed
 from adiabat.nn.gated_layers import GatedLayers
-from adiabat.nn.grid_product import GridOptions, GridProduct
+from adiabat.nn.grid_layers import GridFeedForward, MessageProduct
+from adiabat.nn.grid_product import GridOptions
+from adiabat.nn.mlp import dense
 from adiabat.nn.normalized import RMSNormMLP
 from adiabat.nn.radial import BesselBasis, DampedBasis
 from adiabat.nn.so2 import FrameBuilder, PairFrames, SO2Linear, orders
 from adiabat.nn.wigner import order_scale
 from adiabat.potential import ArchitectureConfig, AtomicPotential
 
+ALIKE = 0.02  # of what focuses compete for
 FLOOR = 0.25  # of the sum of squared weights that neighborhoods are divided by the root of
 
 
@@ -75,8 +78,12 @@ class DPA4Config(ArchitectureConfig):
     """How radial features enter: as factors (none), or mixing degrees, for all channels alike or not (channel)."""
     mixing_rank: int = Field(default=1, ge=0)
     """Terms of the mixing by channel; 0 for mixing of each channel on its own."""
+    focuses: int = Field(default=1, ge=1)
+    """Convolutions side by side that compete for each pair, F."""
+    focus_channels: int | None = Field(default=None, ge=1)
+    """Channels of each of them; `channels` if not given."""
     heads: int = Field(default=1, ge=0)
-    """Attention heads, which divide the channels; 0 for plain sums over neighbors."""
+    """Attention heads of each of them, which divide its channels; 0 for plain sums over neighbors."""
     basis: int = Field(default=16, ge=1)
     """Bessel functions, whose frequencies are trained."""
     radial_hidden: tuple[int, ...] | None = None
@@ -108,12 +115,17 @@ class DPA4Config(ArchitectureConfig):
     def _check(self) -> Self:
         if self.m_max > self.l_max:
             raise ValueError(f"m_max {self.m_max} is above l_max, {self.l_max}: orders end at the degree")
-        if self.heads and self.channels % self.heads:
-            raise ValueError(f"{self.heads} heads do not divide {self.channels} channels")
+        if self.heads and self.focus_width % self.heads:
+            raise ValueError(f"{self.heads} heads do not divide {self.focus_width} channels")
         for options in (self.feed_forward, self.message, self.readout):
             if options is not None and options.domain == "rotations" and options.k_max > self.l_max:
                 raise ValueError(f"k_max {options.k_max} is above l_max, {self.l_max}: orders end at the degree")
         return self
+
+    @property
+    def focus_width(self) -> int:
+        """Channels of a focus."""
+        return self.focus_channels or self.channels
 
     @property
     def expanded(self) -> int:
@@ -138,6 +150,49 @@ class Edges:
     density: Tensor
 
 
+class Focus(nn.Module):
+    """Linear layers in the frames of the pairs, gates between them, and attention: one of several side by side."""
+
+    def __init__(self, config: DPA4Config):
+        super().__init__()
+        l_max, m_max, width = config.l_max, config.m_max, config.focus_width
+        self.linears = nn.ModuleList(SO2Linear(l_max, m_max, width, width) for _ in range(config.mixing_layers))
+        degrees = [l for l, _ in orders(l_max, m_max)]
+        self.gates = nn.ModuleList(DegreeGate(degrees, width) for _ in range(config.mixing_layers - 1))
+        self.attention = EnvelopeAttention(width, config.heads) if config.heads else None
+
+    def forward(self, y: Tensor) -> Tensor:
+        """`[pairs, orders, channels]` to the same."""
+        for k, linear in enumerate(self.linears):
+            new = linear(y)
+            y = y + (self.gates[k](new) if k < len(self.gates) else new)
+        return y
+
+    def factors(self, scalars: Tensor, radial: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
+        """What pairs `[pairs, channels or 1]` and the sums over them `[atoms, channels]` are multiplied by."""
+        if self.attention is None:
+            return edges.weight, edges.density[:, 0].expand(-1, scalars.shape[1])
+        return self.attention(scalars, radial, edges.weight, edges.frames.graph), self.attention.gates(scalars)
+
+
+class Competition(nn.Module):
+    """Shares of the focuses in a pair's message: softmax of w_f · n(y_f), a little of which they have alike."""
+
+    def __init__(self, config: DPA4Config):
+        super().__init__()
+        count, width = config.focuses, config.focus_width
+        self.norms = nn.ModuleList(
+            nn.RMSNorm(width, eps=EPSILON) if config.normalized else nn.Identity() for _ in range(count)
+        )
+        self.weights = nn.Parameter(0.01 * torch.randn(width, count))
+
+    def forward(self, scalars: Sequence[Tensor]) -> Sequence[Tensor]:
+        """`[pairs, 1]` of each focus, of its scalars `[pairs, channels]`."""
+        scores = [norm(y) @ w for norm, y, w in zip(self.norms, scalars, self.weights.unbind(1), strict=True)]
+        shares = torch.softmax(torch.stack(scores, dim=1), dim=1)
+        return ((1.0 - ALIKE) * shares + ALIKE / len(scores)).split(1, dim=1)
+
+
 class Convolution(ConstantModule):
     """Neighbors' features to the frames of the pairs, mixed there with radial ones, and back, summed (fig. 2)."""
 
@@ -145,69 +200,33 @@ class Convolution(ConstantModule):
 
     def __init__(self, config: DPA4Config):
         super().__init__()
-        l_max, m_max, channels = config.l_max, config.m_max, config.channels
-        self.inward = DegreeLinear(l_max, channels, channels)
-        self.mixing = DegreeMixing(l_max, m_max, channels, config.mixing, config.mixing_rank)
-        self.linears = nn.ModuleList(SO2Linear(l_max, m_max, channels, channels) for _ in range(config.mixing_layers))
-        degrees = [l for l, _ in orders(l_max, m_max)]
-        self.gates = nn.ModuleList(DegreeGate(degrees, channels) for _ in range(config.mixing_layers - 1))
-        self.attention = EnvelopeAttention(channels, config.heads) if config.heads else None
+        l_max, m_max, channels, self.width = config.l_max, config.m_max, config.channels, config.focus_width
+        hidden = config.focuses * self.width
+        self.inward = DegreeLinear(l_max, channels, hidden)
+        self.radial = dense(channels, hidden, bias=False) if hidden != channels else nn.Identity()
+        self.mixing = DegreeMixing(l_max, m_max, hidden, config.mixing, config.mixing_rank)
+        self.focuses = nn.ModuleList(Focus(config) for _ in range(config.focuses))
+        self.competition = Competition(config) if config.focuses > 1 else None
         self.register_constant("scale", order_scale(l_max, m_max)[:, None])
-        self.message = MessageProduct(config, config.message) if config.message is not None else None
-        self.outward = DegreeLinear(l_max, channels, channels, silent=True)
+        self.message = None
+        if config.message is not None:
+            self.message = MessageProduct(l_max, self.width, config.focuses, config.message)
+        self.outward = DegreeLinear(l_max, hidden, channels, silent=True)
 
     def forward(self, x: Tensor, edges: Edges) -> Tensor:
         """`[atoms, (l_max+1)², channels]` to the same."""
-        x = self.inward(x)
-        y = self.mixing(edges.frames.of_neighbors(x), edges.radial)
-        for k, linear in enumerate(self.linears):
-            new = linear(y)
-            y = y + (self.gates[k](new) if k < len(self.gates) else new)
-        if self.attention is None:
-            sums = edges.frames.sum(y * edges.weight[:, None]) * edges.density
-        else:
-            shares = self.attention(x[:, 0], edges.radial[:, 0], edges.weight, edges.frames.graph)
-            sums = edges.frames.sum(y * shares[:, None]) * self.attention.gates(x[:, 0])[:, None]
-        sums = sums * self.scale
+        x, radial = self.inward(x), self.radial(edges.radial)
+        parts = self.mixing(edges.frames.of_neighbors(x), radial).split(self.width, dim=2)
+        made = [focus(y) for focus, y in zip(self.focuses, parts, strict=True)]
+        if self.competition is not None:
+            shares = self.competition([y[:, 0] for y in parts])
+            made = [y * share[:, None] for y, share in zip(made, shares, strict=True)]
+        scalars = zip(x[:, 0].split(self.width, dim=1), radial[:, 0].split(self.width, dim=1), strict=True)
+        factors = [focus.factors(*own, edges) for focus, own in zip(self.focuses, scalars, strict=True)]  # type: ignore[operator]
+        messages = torch.cat([y * of_pair[:, None] for y, (of_pair, _) in zip(made, factors, strict=True)], dim=2)
+        of_sums = torch.cat([of_atom for _, of_atom in factors], dim=1)
+        sums = edges.frames.sum(messages) * of_sums[:, None] * self.scale
         return self.outward(sums if self.message is None else sums + self.message(sums, x))
-
-
-class MessageProduct(nn.Module):
-    """What a sum over neighbors and the atom's features make as a product of functions, small at first."""
-
-    def __init__(self, config: DPA4Config, options: GridOptions):
-        super().__init__()
-        l_max, channels, frames = config.l_max, config.channels, options.frames
-        spread = options.domain == "rotations"
-        self.expand = DegreeLinear(l_max, channels, frames * channels) if spread else None
-        self.product = GridProduct(l_max, channels, options, joined=False)
-        self.contract = DegreeLinear(l_max, frames * channels, channels) if spread else None
-        self.size = nn.Parameter(torch.full((channels,), 1e-3))
-
-    def forward(self, sums: Tensor, x: Tensor) -> Tensor:
-        """`[atoms, (l_max+1)², channels]` of both to the same."""
-        scalars = sums[:, 0], x[:, 0]
-        if self.expand is None or self.contract is None:
-            return self.product(sums, x, *scalars) * self.size
-        f, g = (self.expand(part).reshape(x.shape[0], -1, x.shape[2]) for part in (sums, x))
-        return self.contract(self.product(f, g, *scalars).reshape(x.shape[0], x.shape[1], -1)) * self.size
-
-
-class FeedForward(nn.Module):
-    """Two linear maps of the features, their product as functions, and a third linear map."""
-
-    def __init__(self, config: DPA4Config, options: GridOptions):
-        super().__init__()
-        l_max, frames = config.l_max, options.frames
-        self.hidden = config.expansion or config.expanded
-        self.inward = DegreeLinear(l_max, config.channels, 2 * frames * self.hidden)
-        self.product = GridProduct(l_max, self.hidden, options, joined=True)
-        self.outward = DegreeLinear(l_max, frames * self.hidden, config.channels, silent=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`[atoms, (l_max+1)², channels]` to the same."""
-        f, g = (part.reshape(x.shape[0], -1, self.hidden) for part in self.inward(x).chunk(2, dim=2))
-        return self.outward(self.product(f, g, f[:, 0], g[:, 0]).reshape(x.shape[0], x.shape[1], -1))
 
 
 class Block(nn.Module):
@@ -223,7 +242,8 @@ class Block(nn.Module):
         self.before, self.after = norm(before), norm(after, 1e-5 if config.normalized else 1.0)
         self.convolution = Convolution(config)
         count = range(config.feed_forwards)
-        self.forwards = nn.ModuleList(FeedForward(config, config.feed_forward) for _ in count)
+        sizes = config.l_max, config.channels, config.expansion or config.expanded
+        self.forwards = nn.ModuleList(GridFeedForward(*sizes, config.feed_forward) for _ in count)
         self.forwards_before = nn.ModuleList(norm(forward_before) for _ in count)
         self.forwards_after = nn.ModuleList(norm(forward_after) for _ in count)
 
@@ -260,7 +280,7 @@ class DPA4(AtomicPotential):
         self.readouts = nn.ModuleList(
             GatedLayers(channels, (expansion,), channels, bias=False)
             if config.readout is None
-            else FeedForward(config, config.readout)
+            else GridFeedForward(config.l_max, channels, expansion, config.readout)
             for _ in range(config.readouts)
         )
         self.fitting = GatedLayers(channels, config.hidden or (config.expanded,), 1)

@@ -145,6 +145,7 @@ _DPA4: Mapping[str, Any] = {
     "radial_so2_mode": "degree_channel",
     "radial_so2_rank": 1,
     "n_atten_head": 1,
+    "n_focus": 1,
     "focus_dim": 0,
     "ffn_neurons": 0,
     "ffn_blocks": 1,

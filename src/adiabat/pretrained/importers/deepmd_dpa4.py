@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adiabat.architectures.equivariant.dpa4 import DPA4, Block, Convolution, DPA4Config, FeedForward
+from adiabat.architectures.equivariant.dpa4 import DPA4, Block, Convolution, DPA4Config, Focus
 from adiabat.elements import number, symbol
 from adiabat.errors import CheckpointError
-from adiabat.nn.degrees import DegreeNorm
+from adiabat.nn.degrees import DegreeLinear, DegreeNorm
 from adiabat.nn.gated_layers import GatedLayers
+from adiabat.nn.grid_layers import GridFeedForward
 from adiabat.nn.grid_product import GridProduct
 from adiabat.potential import Referenced
 from adiabat.pretrained.importers.deepmd_weights import Reader, known
@@ -41,7 +42,6 @@ _OF_DESCRIPTOR = {
     "node_cartesian": "none",
     "so2_norm": False,
     "so2_attn_res": "none",
-    "n_focus": 1,
     "layer_scale": False,
     "atten_f_mix": False,
     "atten_v_proj": False,
@@ -60,7 +60,17 @@ _OF_DESCRIPTOR = {
     "add_chg_spin_ebd": False,
     "use_spin": None,
 }
-_READ = ("l_schedule", "m_schedule", "grid_mlp", "grid_branch", "focus_dim", "rcut", "channels", "mixing_layers")
+_READ = (
+    "l_schedule",
+    "m_schedule",
+    "grid_mlp",
+    "grid_branch",
+    "n_focus",
+    "focus_dim",
+    "rcut",
+    "channels",
+    "mixing_layers",
+)
 _READ += ("radial_so2_mode", "radial_so2_rank", "n_atten_head", "n_radial", "radial_mlp", "env_exp", "use_env_seed")
 _READ += ("edge_norm", "sandwich_norm", "ffn_blocks", "ffn_neurons", "ffn_so3_grid", "message_node_s2", "kmax")
 _READ += ("message_node_so3", "so3_readout", "readout_layers", "s2_activation")
@@ -119,7 +129,6 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
         known(given, "ffn_so3_grid", True)
     message = given["message_node_s2"] or given["message_node_so3"]
     folded = {"product": "network" if given["so3_readout"] == "mlp" else "plain"}
-    known({"focus_dim": given["focus_dim"] or given["channels"]}, "focus_dim", given["channels"])
     return {
         "cutoff": given["rcut"],
         "channels": given["channels"],
@@ -129,6 +138,8 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
         "mixing_layers": given["mixing_layers"],
         "mixing": _MIXING[given["radial_so2_mode"]],
         "mixing_rank": given["radial_so2_rank"],
+        "focuses": given["n_focus"],
+        "focus_channels": given["focus_dim"] or None,
         "heads": given["n_atten_head"],
         "basis": given["n_radial"],
         "radial_hidden": given["radial_mlp"],
@@ -175,7 +186,7 @@ def _fill(model: DPA4, reader: Reader) -> None:
     last = len(model.readouts) - 1
     for k, readout in enumerate(model.readouts):
         start = f"{_DESCRIPTOR}output_ffn." if k == last else f"{_DESCRIPTOR}readout_pre_layers.{k}."
-        if isinstance(readout, FeedForward):
+        if isinstance(readout, GridFeedForward):
             _feed_forward(readout, reader, start)
         elif isinstance(readout, GatedLayers):
             # of the program's pair of halves the first is the value
@@ -206,21 +217,22 @@ def _block(block: Block, reader: Reader, start: str) -> None:
     _norm(reader, block.after, f"{start}post_so2_norm.")
     _convolution(block.convolution, reader, f"{start}so2_conv.")
     for k, forward in enumerate(block.forwards):
-        assert isinstance(forward, FeedForward)
+        assert isinstance(forward, GridFeedForward)
         own = f"{start}ffns.{k}."
         _norm(reader, block.forwards_before[k], f"{start}pre_ffn_norms.{k}.")
         _norm(reader, block.forwards_after[k], f"{start}post_ffn_norms.{k}.")
         _feed_forward(forward, reader, own)
 
 
-def _feed_forward(forward: FeedForward, reader: Reader, start: str) -> None:
+def _feed_forward(forward: GridFeedForward, reader: Reader, start: str) -> None:
     reader.copy(forward.inward.weight, f"{start}so3_linear_1.weight")
     reader.copy(forward.outward.weight, f"{start}so3_linear_2.weight")
     _product(forward.product, reader, f"{start}act.")
 
 
 def _product(product: GridProduct, reader: Reader, start: str) -> None:
-    reader.copy(product.gate, f"{start}scalar_gate.weight")
+    name = f"{start}scalar_gate.weight"  # [inputs, sorts · outputs]
+    reader.put(product.gate, reader(name).unflatten(1, (len(product.gate), -1)).transpose(0, 1), name)
     parts = {"left_proj": product.left, "right_proj": product.right}
     for name, part in (parts | {"out_proj": product.outward, "router": product.router}).items():
         if part is not None:
@@ -230,32 +242,52 @@ def _product(product: GridProduct, reader: Reader, start: str) -> None:
 def _convolution(convolution: Convolution, reader: Reader, start: str) -> None:
     reader.copy(convolution.inward.weight, f"{start}pre_focus_mix.weight")
     reader.copy(convolution.outward.weight, f"{start}post_focus_mix.weight")
-    mixing, message = convolution.mixing, convolution.message
+    if isinstance(convolution.radial, nn.Linear):
+        reader.copy(convolution.radial.weight.t(), f"{start}radial_hidden_proj.weight")
+    mixing, message, competition = convolution.mixing, convolution.message, convolution.competition
     if mixing.weight is not None:
         reader.copy(mixing.weight.weight.t(), f"{start}radial_degree_mixer.weight")
     if mixing.factors is not None:
         reader.copy(mixing.factors, f"{start}radial_degree_mixer.channel_basis")
+    if competition is not None:
+        reader.copy(competition.weights, f"{start}adamw_focus_compete_w")
+        for k, norm in enumerate(competition.norms):
+            if isinstance(norm, nn.RMSNorm):
+                name = f"{start}focus_compete_norm.adam_scale"
+                reader.put(norm.weight, reader(name)[k], name)
     if message is not None:
         own = f"{start}message_node_grid_product."
         _product(message.product, reader, own)
-        _first(reader, message.size, f"{own}residual_scale")
+        reader.copy(message.size.view(message.parts, -1), f"{own}residual_scale")
         for name, part in (("frame_expand", message.expand), ("frame_contract", message.contract)):
-            if part is not None:
+            if isinstance(part, DegreeLinear):
                 reader.copy(part.weight, f"{own}{name}.weight")
-    for k, linear in enumerate(convolution.linears):
+    for k, focus in enumerate(convolution.focuses):
+        assert isinstance(focus, Focus)
+        _focus(focus, reader, start, k)
+
+
+def _focus(focus: Focus, reader: Reader, start: str, place: int) -> None:
+    """One focus, whose parameters stand beside those of the others."""
+
+    def copy(own: Tensor, name: str) -> None:
+        values = reader(f"{start}{name}")  # [inputs, focuses · outputs]
+        reader.put(own, values[:, place * own.shape[1] : (place + 1) * own.shape[1]], name)
+
+    for k, linear in enumerate(focus.linears):
         for m, weight in enumerate(linear.weights):  # type: ignore[arg-type]
-            reader.copy(weight, f"{start}so2_linears.{k}.weight_m{'.' if m else ''}{m - 1 if m else 0}")
-    for k, gate in enumerate(convolution.gates):
-        reader.copy(gate.gates, f"{start}non_linearities.{k}.gate_linear.weight")  # type: ignore[arg-type]
-    attention = convolution.attention
+            copy(weight, f"so2_linears.{k}.weight_m{'.' if m else ''}{m - 1 if m else 0}")
+    for k, gate in enumerate(focus.gates):
+        copy(gate.gates, f"non_linearities.{k}.gate_linear.weight")  # type: ignore[arg-type]
+    attention = focus.attention
     if attention is not None:
-        _first(reader, attention.norm.weight, f"{start}attn_qk_norm.adam_scale")  # type: ignore[arg-type]
-        _first(reader, attention.gate_norm.weight, f"{start}attn_output_gate_norm.adam_scale")  # type: ignore[arg-type]
-        reader.copy(attention.query.weight.t(), f"{start}attn_q_proj.weight")
-        reader.copy(attention.key.weight.t(), f"{start}attn_k_proj.weight")
-        reader.copy(attention.bias[:, None], f"{start}adamw_attn_logit_w")
-        reader.copy(attention.gate[:, None], f"{start}adamw_attn_gate_w")
-        _first(reader, attention.vacancy, f"{start}adamw_attn_z_bias_raw")
+        rows = {"attn_qk_norm.adam_scale": attention.norm.weight, "adamw_attn_z_bias_raw": attention.vacancy}
+        for name, own in (rows | {"attn_output_gate_norm.adam_scale": attention.gate_norm.weight}).items():
+            reader.put(own, reader(f"{start}{name}")[place], name)  # type: ignore[arg-type]
+        for name, own in {"adamw_attn_logit_w": attention.bias, "adamw_attn_gate_w": attention.gate}.items():
+            reader.put(own, reader(f"{start}{name}")[:, place], name)
+        copy(attention.query.weight.t(), "attn_q_proj.weight")
+        copy(attention.key.weight.t(), "attn_k_proj.weight")
 
 
 def _norm(reader: Reader, norm: nn.Module, start: str) -> None:

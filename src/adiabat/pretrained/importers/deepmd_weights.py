@@ -90,7 +90,7 @@ class Reader:
         descriptor.slots.zero_()[0] = self.statistics(descriptor.environment, start)  # of all elements together
         networks = descriptor.embedding
         vectors = self.element_vectors(whole, descriptor.elements, configurations)
-        self._put(networks.types, vectors, f"{whole}type_embedding")
+        self.put(networks.types, vectors, f"{whole}type_embedding")
         self.networks(networks.first, f"{start}filter_layers.networks.", [0])
         if networks.second is not None:
             self.networks(networks.second, f"{start}filter_layers_strip.networks.", [0])
@@ -164,7 +164,7 @@ class Reader:
 
     def copy(self, own: Tensor, name: str) -> None:
         """Takes over the parameter of this name, of the same shape."""
-        self._put(own, self(name), name)
+        self.put(own, self(name), name)
 
     def joined(self, parts: Sequence[Tensor] | nn.ParameterList, name: str) -> None:
         """Takes over the matrix of this name for a layer whose inputs lie side by side."""
@@ -173,7 +173,8 @@ class Reader:
         for weight, part in zip(parts, whole.split([weight.shape[1] for weight in parts]), strict=True):
             weight.copy_(part.t())
 
-    def _put(self, own: Tensor, value: Tensor, name: str) -> None:
+    def put(self, own: Tensor, value: Tensor, name: str) -> None:
+        """Takes over a value of the same shape, which is made of the parameter of this name."""
         if value.shape != own.shape:
             raise CheckpointError(
                 f"'{name}' has shape {tuple(value.shape)} where {tuple(own.shape)} is needed: do options and weights"
