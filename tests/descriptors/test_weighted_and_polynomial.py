@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from small_models import ELEMENTS, several_graphs, structure
+from small_models import ELEMENTS, loosened, several_graphs, structure
 
 from adiabat import load, train
 from adiabat.architectures import build
 from adiabat.architectures.local.bpnn import BPNN, WACSFNNConfig
+from adiabat.architectures.local.local import LocalConfig
 from adiabat.descriptors import DESCRIPTORS
 from adiabat.descriptors.acsf import ACSF
 from adiabat.descriptors.psf import PSFConfig
@@ -19,6 +20,7 @@ from adiabat.kernels.build import available
 from adiabat.kernels.symmetry_functions import NAME
 from adiabat.pretrained.importers.n2p2 import read_function
 from adiabat.quickstart import shipped
+from adiabat.testing.battery import run_battery
 
 ATOMS = """
 H 0.0 0.0 0.0
@@ -297,6 +299,20 @@ def test_fits_are_saved(kind, regressor, error, tmp_path):
     assert result.metrics["forces_mae"] < error
     again, frame = load(tmp_path / "run" / "model.adiabat"), result.prepared.parts["test"][0]
     assert again.predict(frame.to_ase())["energy"] == pytest.approx(float(frame.labels["energy"]), abs=1.0)
+
+
+PSF = {"descriptor": {"kind": "psf", "cutoff": 4.5, "shells": 3}, "regressor": {"kind": "network"}}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [WACSFNNConfig(cutoff=4.5, hidden=(8,), activations=("tanh",)), LocalConfig.parse(PSF)],
+    ids=["wacsf_nn", "psf"],
+)
+def test_battery(config):
+    torch.manual_seed(0)
+    report = run_battery(loosened(build(config, [1, 6, 8])), skip=("REF", "NVE", "RT", "FIT"))
+    assert report.passed, report.text()
 
 
 def test_wacsf_nn_is_a_method():
