@@ -39,7 +39,7 @@ SMALL = {
 }
 REGRESSORS = {"linear": {}, "quadratic": {}, "gaussian_process": {"points": 3}, "network": {"hidden": [4]}}
 FROZEN = {"ace", "acsf", "wacsf", "psf", "snap", "soap", "soap_turbo", "soap_bispectrum", "spherical_bessel", "mtp"}
-FROZEN |= {"nice", "ead", "fchl19"}
+FROZEN |= {"nice", "ead", "fchl19", "chebyshev"}
 WANT = ("energy", "forces", "stress")
 
 

@@ -74,6 +74,26 @@ def test_slopes(domain):
             torch.testing.assert_close(found, wanted, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("orders", [(5, 6), (0, 2), (12, 0)])
+def test_frozen_gives_values_and_gradient(orders, dtype):
+    options = SMALL | {"radial_order": orders[0], "angular_order": orders[1], "weights": {"H": -0.7, "O": 1.3}}
+    descriptor, frozen = (ChebyshevConfig(**options).build(ELEMENTS).to(dtype) for _ in range(2))
+    frozen.freeze()
+    tolerance = 1e-12 if dtype == torch.float64 else 1e-4
+    for graph in several_graphs():
+        graph, found = graph.to(dtype=dtype), []
+        weights = torch.randn((graph.system.atoms, descriptor.size), dtype=dtype)
+        for made in (descriptor, frozen):
+            positions = graph.system.positions.clone().requires_grad_()
+            values = made(graph.replace(system=graph.system.replace(positions=positions)))
+            found.append((values, torch.autograd.grad((values * weights).sum(), positions)[0]))
+        for ours, theirs in zip(*found, strict=True):
+            torch.testing.assert_close(
+                ours, theirs, rtol=0, atol=tolerance * float(theirs.detach().abs().max().clamp(min=1))
+            )
+
+
 def test_turning_changes_nothing_and_the_end_is_smooth():
     descriptor, graph = ChebyshevConfig(**SMALL).build(ELEMENTS), several_graphs()[0]
     turn = torch.linalg.qr(torch.randn((3, 3), generator=torch.Generator().manual_seed(0)))[0]

@@ -35,10 +35,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from adiabat.descriptors.base import Descriptor, DescriptorConfig, slopes_of
+from adiabat.descriptors.base import Descriptor, DescriptorConfig
 from adiabat.elements import number, symbol
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
+from adiabat.kernels.build import available
+from adiabat.kernels.chebyshev_sums import NAME, ChebyshevSums
 from adiabat.nn.cutoffs import CosineCutoff
 from adiabat.nn.radial import ChebyshevBasis
 from adiabat.nn.spherical_harmonics import SphericalHarmonics
@@ -103,6 +105,10 @@ class Chebyshev(Descriptor):
         config: options.
         elements: atomic numbers.
 
+    Attributes:
+        sums: w of each element in each sum `[sums, elements]`.
+        legendre: b_αl `[angular_order + 1, angular_order + 1]`.
+
     Raises ConfigError if the angular cutoff is the larger one.
     """
 
@@ -119,15 +125,18 @@ class Chebyshev(Descriptor):
         self.config = config
         kinds, order = len(self.elements), config.angular_order
         rows = [[1.0] * kinds, config.spins(self.elements)] if kinds > 1 else [[1.0]]
-        self.register_buffer("spins", torch.tensor(rows, dtype=torch.float64), persistent=False)
+        self.sums = np.array(rows)
+        self.register_buffer("spins", torch.from_numpy(self.sums), persistent=False)
         self.basis = ChebyshevBasis(config.radial_order + 1)
         self.cut, self.angular_cut = CosineCutoff(config.cutoff), CosineCutoff(config.angular_cutoff)
         self.harmonics = SphericalHarmonics(order, "norm")
-        own = legendre_of_chebyshev(order, *((-1.0, 1.0) if config.domain == "cosine" else (0.0, pi)))
-        degrees = np.repeat(own, 2 * np.arange(order + 1) + 1, axis=1)
+        self.legendre = legendre_of_chebyshev(order, *((-1.0, 1.0) if config.domain == "cosine" else (0.0, pi)))
+        degrees = np.repeat(self.legendre, 2 * np.arange(order + 1) + 1, axis=1)
         self.register_buffer("degrees", torch.from_numpy(degrees), persistent=False)
-        self.register_buffer("aligned", torch.from_numpy(own.sum(axis=1)), persistent=False)
+        self.register_buffer("aligned", torch.from_numpy(self.legendre.sum(axis=1)), persistent=False)
         self.sizes = (len(rows) * (config.radial_order + order + 2),) * kinds
+        self._kernel: ChebyshevSums | None = None
+        self._frozen = False
 
     def radial(self, distances: Tensor) -> Tensor:
         """T_α f_c of distances `[pairs]`, Å, to `[pairs, radial_order + 1]`."""
@@ -151,26 +160,23 @@ class Chebyshev(Descriptor):
         angular = 0.5 * (density.square() @ self.degrees.T.to(r.dtype) - alone)
         return torch.cat((radial, angular), dim=2).flatten(1)
 
+    def freeze(self) -> None:
+        self.kernel()
+        self._frozen = True
+
+    def forward(self, graph: Graph) -> Tensor:
+        return self.kernel()(*self.given(graph)) if self._frozen else super().forward(graph)
+
     def jacobian(self, graph: Graph) -> tuple[Tensor, Tensor]:
-        """The slopes of each neighbor's own terms, times the density of the others."""
-        vectors = graph.vectors().detach()
-        with torch.enable_grad():
-            r = vectors.norm(dim=1, keepdim=True).requires_grad_()
-            along = slopes_of(self.radial(r[:, 0]), r)[:, :, 0]
-            cut = self.angular_cut(r)
-            falls = slopes_of(cut, r)[:, :, 0]
-            given = vectors.clone().requires_grad_()
-            shapes = self.shapes(given)
-            turns = slopes_of(shapes, given)
+        if graph.pairs.device.type != "cpu" or available(NAME) is not None:
+            return super().jacobian(graph)
         with torch.no_grad():
-            r, cut, shapes, weight = r.detach(), cut.detach(), shapes.detach(), self.weights(graph, vectors.dtype)
-            density = graph.sum_over_neighbors((weight * cut)[:, :, None] * shapes[:, None])
-            mixed = graph.of_centers(density)[:, :, None] * self.degrees.to(r.dtype)
-            inner = (mixed * shapes[:, None, None]).sum(dim=3)
-            inner = inner - (weight * cut)[:, :, None] * self.aligned.to(r.dtype)
-            outward = (vectors / r)[:, None, None]
-            angular = cut[:, :, None, None] * (mixed.flatten(1, 2) @ turns).view(*inner.shape, 3)
-            angular = angular + (falls[:, :, None] * inner)[..., None] * outward
-            radial = along[:, None, :, None].expand(-1, weight.shape[1], -1, -1) * outward
-            slopes = weight[:, :, None, None] * torch.cat((radial, angular), dim=2)
-        return self(graph).detach(), slopes.flatten(1, 2)
+            kernel, given = self.kernel(), self.given(graph)
+            return kernel(*given), kernel.jacobian(*given)
+
+    def kernel(self) -> ChebyshevSums:
+        """The same in C++, for both floating-point types; CapabilityError if this machine has no compiler."""
+        if self._kernel is None:
+            cutoffs = (self.config.cutoff, self.config.angular_cutoff)
+            self._kernel = ChebyshevSums(cutoffs, self.config.radial_order + 1, self.sums, self.legendre)
+        return self._kernel

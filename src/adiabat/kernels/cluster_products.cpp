@@ -1,7 +1,7 @@
 // Energies and features of the atomic cluster expansion, a vector of atoms of one element at a time
 // (cluster_products.py). Lane l of every vector is one atom of the block; its neighbors come one after the other, sorted
 // by element, and lanes that have no more get one beyond the cutoff, whose radial functions are zero.
-#include "lanes.hpp"
+#include "harmonics.hpp"
 
 enum { BASIS, DECAY, CUTOFF, WIDTH, RADIUS, FADE, COUNT, PLAIN, BOND_FIELDS };
 
@@ -19,14 +19,14 @@ struct Work {
     typedef Vec<T> V;
     const Shape& s;
     const T* vectors;
+    const Harmonics<T> shapes;
     index_t degrees, width, own, stored;
     index_t atom[lanes], count;
     std::vector<index_t> pairs, slot_begin;
     std::vector<char> memory;
     V *values, *bars, *slots, *y, *table, *slope_table, *powers, *more;
-    std::vector<double> norms;
 
-    Work(const Shape& s, const T* vectors, index_t extra) : s(s), vectors(vectors) {
+    Work(const Shape& s, const T* vectors, index_t extra) : s(s), vectors(vectors), shapes(s.l_max) {
         degrees = s.l_max + 1, width = degrees * degrees, own = s.channels(), stored = 4 + 2 * s.count;
         const index_t nodes = own + s.products;
         index_t most = 0;
@@ -38,12 +38,6 @@ struct Work {
         auto take = [&](index_t n) { V* begin = next; return next += n, begin; };
         values = take(nodes), bars = take(nodes), slots = take(many * stored), y = take(width), powers = take(2 * width);
         table = take(s.n_max * degrees), slope_table = take(s.n_max * degrees), more = take(extra + width);
-        for (index_t l = 0; l < degrees; ++l)
-            for (index_t m = 0; m <= l; ++m) {
-                double ratio = (2 * l + 1) * (m ? 2.0 : 1.0);
-                for (index_t k = l - m + 1; k <= l + m; ++k) ratio /= k;
-                norms.push_back(std::sqrt(ratio));
-            }
     }
 
     void gather() {
@@ -146,33 +140,6 @@ struct Work {
         for (index_t k = 0; k < n; ++k) d[k] = d[k] * envelope + g[k] * fall, g[k] = g[k] * envelope;
     }
 
-    // d^m P_l/dz^m with norms in `powers` [l][m], and their slopes after them; harmonics in y.
-    void harmonics(const V* place, bool slopes) {
-        V *plain = powers, *slope = powers + width, c = spread<T>(1), q = {};
-        const V z = place[2];
-        for (index_t m = 0; m < degrees; ++m) {
-            plain[m * degrees + m] = m ? plain[(m - 1) * degrees + m - 1] * (T)(2 * m - 1) : spread<T>(1);
-            if (m + 1 < degrees) plain[(m + 1) * degrees + m] = z * plain[m * degrees + m] * (T)(2 * m + 1);
-            for (index_t l = m + 2; l < degrees; ++l)
-                plain[l * degrees + m] = (z * plain[(l - 1) * degrees + m] * (T)(2 * l - 1) -
-                                          plain[(l - 2) * degrees + m] * (T)(l + m - 1)) / (T)(l - m);
-        }
-        if (slopes)
-            for (index_t l = 0, k = 0; l < degrees; ++l)
-                for (index_t m = 0; m <= l; ++m, ++k)
-                    slope[l * degrees + m] = m < l ? plain[l * degrees + m + 1] * (T)norms[k] : V{};
-        for (index_t l = 0, k = 0; l < degrees; ++l)
-            for (index_t m = 0; m <= l; ++m, ++k) plain[l * degrees + m] *= (T)norms[k];
-        for (index_t m = 0; m < degrees; ++m) {
-            for (index_t l = m; l < degrees; ++l) {
-                y[l * l + l + m] = plain[l * degrees + m] * c;
-                if (m) y[l * l + l - m] = plain[l * degrees + m] * q;
-            }
-            const V next = c * place[0] - q * place[1];
-            q = q * place[0] + c * place[1], c = next;
-        }
-    }
-
     // R_nl [n][l] of g_k
     void mix(const V* g, index_t bond, V* out) const {
         const double* row = s.coefficients + bond * s.n_max * degrees * s.count;
@@ -199,7 +166,7 @@ struct Work {
                 radial(slot, s.bonds + bond * BOND_FIELDS, place);
                 for (index_t k = 0; k < s.count; ++k) plain[k] += place[4 + k];
                 if (!s.n_max) continue;
-                harmonics(place, false);
+                shapes.evaluate(place, false, powers, y);
                 mix(place + 4, bond, table);
                 for (index_t n = 0; n < s.n_max; ++n)
                     for (index_t l = 0; l < degrees; ++l) {
@@ -235,7 +202,7 @@ struct Work {
                 V along = {}, gradient[3] = {};
                 for (index_t k = 0; k < s.count; ++k) along += plain[k] * d[k];
                 if (s.n_max) {
-                    harmonics(place, true);
+                    shapes.evaluate(place, true, powers, y);
                     mix(place + 4, bond, table);
                     mix(d, bond, slope_table);
                     for (index_t k = 0, l = 0; k < width; ++k) {
@@ -247,7 +214,7 @@ struct Work {
                         }
                         along += turn * y[k], more[k] = weight;
                     }
-                    turn_back(place, more, gradient);
+                    shapes.gradient(place, powers, more, 0, degrees, gradient);
                 }
                 const V inward = gradient[0] * place[0] + gradient[1] * place[1] + gradient[2] * place[2];
                 for (index_t a = 0; a < 3; ++a) {
@@ -261,26 +228,6 @@ struct Work {
         }
     }
 
-    // Gradient of sum_lm w_lm Y_lm by x, y, z as independent variables.
-    void turn_back(const V* place, const V* w, V* gradient) const {
-        const V *plain = powers, *slope = powers + width;
-        V c = spread<T>(1), q = {}, c_before = {}, q_before = {};
-        for (index_t m = 0; m < degrees; ++m) {
-            V cosine = {}, sine = {}, cosine_slope = {}, sine_slope = {};
-            for (index_t l = m; l < degrees; ++l) {
-                const V one = w[l * l + l + m];
-                cosine += plain[l * degrees + m] * one, cosine_slope += slope[l * degrees + m] * one;
-                if (!m) continue;
-                const V other = w[l * l + l - m];
-                sine += plain[l * degrees + m] * other, sine_slope += slope[l * degrees + m] * other;
-            }
-            gradient[0] += (c_before * cosine + q_before * sine) * (T)m;
-            gradient[1] += (c_before * sine - q_before * cosine) * (T)m;
-            gradient[2] += cosine_slope * c + sine_slope * q;
-            c_before = c, q_before = q;
-            c = c_before * place[0] - q_before * place[1], q = q_before * place[0] + c_before * place[1];
-        }
-    }
 };
 
 // Calls run(work) for every block of atoms of one element.
@@ -441,7 +388,7 @@ void jacobian(const Shape& s, const Features& given, const int32_t* use_begins, 
                 for (index_t k = 0; k < s.count; ++k)
                     for (index_t a = 0; a < 3; ++a) turned[(first + k) * 3 + a] = d[k] * place[a];
                 if (s.n_max) {
-                    work.harmonics(place, true);
+                    work.shapes.evaluate(place, true, work.powers, work.y);
                     work.mix(place + 4, bond, work.table);
                     work.mix(d, bond, work.slope_table);
                 }
@@ -450,7 +397,7 @@ void jacobian(const Shape& s, const Features& given, const int32_t* use_begins, 
                     for (index_t j = 0; j < work.width; ++j) work.more[j] = Vec<T>{};
                     work.more[k] = spread<T>(1);
                     Vec<T> gradient[3] = {};
-                    work.turn_back(place, work.more, gradient);
+                    work.shapes.gradient(place, work.powers, work.more, l, l + 1, gradient);
                     const Vec<T> inward = gradient[0] * place[0] + gradient[1] * place[1] + gradient[2] * place[2];
                     for (index_t a = 0; a < 3; ++a) {
                         const Vec<T> across = (gradient[a] - inward * place[a]) * place[3];
