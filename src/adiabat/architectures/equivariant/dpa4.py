@@ -1,9 +1,10 @@
 """DPA-4 (SeZM): convolutions in the frames of pairs, with attention that fades out at the cutoff.
 
-T. Li et al., arXiv:2606.02419 (doi:10.48550/arXiv.2606.02419); program whose numbers it gives: DeePMD-kit
-(doi:10.1063/5.0155600), where the model is called dpa4 or SeZM.
+T. Li et al., arXiv:2606.02419 (doi:10.48550/arXiv.2606.02419): EMFA convolutions, edge-conditioned (`DegreeMixing`),
+multi-focus (`Focus`, `Competition`), with attention (`EnvelopeAttention`). Program whose numbers it gives: DeePMD-kit
+(doi:10.1063/5.0155600), where the model is called dpa4 or SeZM; symbols are those of its documentation.
 
-| paper | here | shape, unit |
+| symbol | here | shape, unit |
 |---|---|---|
 | Z_i | `graph.system.numbers` | [atoms], 1 |
 | h_i | `x`, coefficients of degrees 0 to l_max | [atoms, (l_max+1)², channels], 1 |
@@ -11,7 +12,8 @@ T. Li et al., arXiv:2606.02419 (doi:10.48550/arXiv.2606.02419); program whose nu
 | D_ij, Wigner's matrices | `frames.rows` | [pairs, orders, (l_max+1)²], 1 |
 | w(r_ij), envelope | `weight` | [pairs, 1], 1 |
 | radial features of a pair, by degree | `radial` | [pairs, l_max+1, channels], 1 |
-| α_ij, attention | `shares` | [pairs, heads], 1 |
+| α_ij, attention | `of_pair` | [pairs, channels], the same for all channels of a head, 1 |
+| 𝒟_i, descriptor | `features`, l = 0 of the last x | [atoms, channels], 1 |
 | E_i | `atomic_energies` | [atoms], eV |
 
 ## Departures from the paper
@@ -194,7 +196,7 @@ class Competition(nn.Module):
 
 
 class Convolution(ConstantModule):
-    """Neighbors' features to the frames of the pairs, mixed there with radial ones, and back, summed (fig. 2)."""
+    """Neighbors' features to the frames of the pairs, mixed there with radial ones, and back, summed."""
 
     scale: Tensor
 
@@ -256,7 +258,7 @@ class Block(nn.Module):
 
 
 class DPA4(AtomicPotential):
-    """First features, blocks, networks after them, and one fitting network for all elements (fig. 1)."""
+    """First features, blocks, networks after them, and one fitting network for all elements."""
 
     config: DPA4Config
     radial = True
@@ -266,6 +268,7 @@ class DPA4(AtomicPotential):
         super().__init__(config, elements, config.cutoff)
         channels, expansion = config.channels, config.expansion or config.expanded
         self.types = ElementEmbedding(self.elements, channels)
+        nn.init.normal_(self.types.table, std=(len(self.elements) + channels) ** -0.5)
         inner, outer = config.envelopes
         bessel = BesselBasis(config.basis, config.cutoff, trainable=True)
         self.basis = DampedBasis(bessel, BinomialCutoff(config.cutoff, inner))

@@ -123,10 +123,10 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
     degrees, highest = given["l_schedule"], given["m_schedule"]
     known(given, "l_schedule", degrees[:1] * len(degrees))
     known(given, "m_schedule", highest[:1] * len(highest))
-    on_sphere = given["s2_activation"][1] and not given["ffn_so3_grid"]
-    known(given, "s2_activation", [False, on_sphere or given["s2_activation"][1]])
-    if not on_sphere:
-        known(given, "ffn_so3_grid", True)
+    if not degrees:
+        raise CheckpointError("the model's descriptor has no blocks, and the page has at least one.")
+    # products on the rotations, where they are, stand in for those on the sphere
+    known(given, "s2_activation", [False, given["s2_activation"][1] or not given["ffn_so3_grid"]])
     message = given["message_node_s2"] or given["message_node_so3"]
     folded = {"product": "network" if given["so3_readout"] == "mlp" else "plain"}
     return {
