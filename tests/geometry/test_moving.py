@@ -30,7 +30,7 @@ def walk(atoms, steps, length, seed=0):
 
 
 @pytest.mark.parametrize("make", [silicon, lambda: molecule("CH3CH2OH")])
-def test_equals_a_fresh_search(make):
+def test_equals_a_fresh_search(make, search):
     atoms = make()
     moving = MovingGraph(System.from_ase(atoms), CUTOFF, skin=0.6)
     for step, moved in enumerate(walk(atoms, 30, 0.03)):
@@ -42,7 +42,7 @@ def test_equals_a_fresh_search(make):
     assert 1 < moving.searches < 15
 
 
-def test_a_deforming_cell_is_followed():
+def test_a_deforming_cell_is_followed(search):
     atoms = silicon()
     moving = MovingGraph(System.from_ase(atoms), CUTOFF, skin=0.6)
     random = np.random.default_rng(1)
@@ -91,7 +91,7 @@ def test_slack_keeps_every_pair_within_the_cutoff():
     assert len(lists) < 10
 
 
-def test_what_did_not_change_is_kept():
+def test_what_did_not_change_is_kept(search):
     atoms = silicon()
     moving = MovingGraph(System.from_ase(atoms), CUTOFF, dtype=torch.float32)
     first = moving.move(atoms.positions)
@@ -108,6 +108,24 @@ def test_what_did_not_change_is_kept():
     assert third.halves is None
     with pytest.raises(GeometryError, match="not finite"):
         moving.move(atoms.positions * np.nan)
+
+
+def test_pairs_may_all_go_and_come_back(search):
+    """With and without a new search in between."""
+    pair = System.from_arrays([[0, 0, 0], [3.0, 0, 0]], [1, 1])
+    for skin in (0.1, 5.0):
+        moving = MovingGraph(pair, CUTOFF, skin)
+        for distance, expected in ((3.0, 2), (4.4, 0), (20.0, 0), (3.4, 2), (3.6, 0)):
+            assert moving.move(np.array([[0, 0, 0], [distance, 0, 0]])).pairs.shape[1] == expected
+
+
+def test_arrays_in_any_order_in_memory():
+    atoms = silicon()
+    atoms.set_cell(atoms.cell.array @ (np.eye(3) + 0.1 * np.triu(np.ones((3, 3)), 1)), scale_atoms=True)
+    moving = MovingGraph(System.from_ase(atoms), CUTOFF)
+    atoms.set_cell(atoms.cell.array * 0.99, scale_atoms=True)
+    graph = moving.move(np.asfortranarray(atoms.positions), np.asfortranarray(atoms.cell.array))
+    assert rows(graph) == rows(Graph.build(System.from_ase(atoms), CUTOFF))
 
 
 def test_a_global_model_has_no_pairs():

@@ -27,13 +27,6 @@ def compare(positions, cell, pbc, cutoff):
     return pairs, shifts
 
 
-@pytest.fixture(params=["bins", "trees"])
-def search(request, monkeypatch):
-    """Either of the two ways to find pairs; k-d trees serve where there is no compiler."""
-    if request.param == "trees":
-        monkeypatch.setattr(neighbors, "_search", lambda compiler: None)
-
-
 CELLS = {
     "cubic": np.eye(3) * 4.0,
     "triclinic": [[3.1, 0.2, 0.0], [-1.1, 2.9, 0.3], [0.4, 1.2, 3.3]],

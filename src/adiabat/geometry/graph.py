@@ -20,7 +20,6 @@ from adiabat.geometry.records import replace
 from adiabat.geometry.system import System
 from adiabat.geometry.waves import plane_waves
 
-
 # what is derived from the pairs beforehand
 MADE = ("layout", "triplets", "halves", "bonds", "waves", "couples", "members", "far", "near")
 

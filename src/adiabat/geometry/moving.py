@@ -8,7 +8,7 @@ from torch import Tensor
 
 from adiabat.errors import GeometryError
 from adiabat.geometry.graph import Graph
-from adiabat.geometry.neighbors import neighbor_pairs
+from adiabat.geometry.neighbors import compiled_search, neighbor_pairs
 from adiabat.geometry.system import System, check_atoms
 
 SKIN = 0.7  # Å, see `MovingGraph`
@@ -63,7 +63,7 @@ class MovingGraph:
         self._pairs = torch.zeros((2, 0), dtype=torch.int64, device=device)
         self._shifts = torch.zeros((0, 3), dtype=torch.int64, device=device)
         self._offsets: Tensor | None = None
-        self._keep: Tensor | None = None
+        self._keep = torch.zeros(0, dtype=torch.bool, device=device)  # which pairs the last graph has
         self._graph = Graph(self._fixed, self._pairs, self._shifts, self.cutoff)
 
     def move(self, positions: np.ndarray, cell: np.ndarray | None = None) -> Graph:
@@ -71,9 +71,9 @@ class MovingGraph:
 
         The arrays are copied. Pairs and shifts are the same tensors as before if no pair came or went.
         """
-        positions = np.array(positions, dtype=np.float64)
+        positions = np.array(positions, dtype=np.float64, order="C")
         if cell is not None and not np.array_equal(cell, self._cell):
-            self._cell = np.array(cell, dtype=np.float64)
+            self._cell = np.array(cell, dtype=np.float64, order="C")
             exact = torch.as_tensor(self._cell)[None]
             self._exact = self._exact.replace(cell=exact)
             self._fixed = self._fixed.replace(cell=exact.to(self._fixed.cell))
@@ -108,11 +108,23 @@ class MovingGraph:
         device = self._fixed.positions.device
         self._pairs, self._shifts = pairs.to(device), shifts.to(device)
         self._searched = Reference(positions, self._cell, system.pbc[0].numpy())
-        self._filtered = self._offsets = self._keep = None
+        self._filtered = self._offsets = None
+        self._keep = torch.zeros(pairs.shape[1], dtype=torch.bool, device=device)
+        self._graph = self._graph.replace(pairs=self._pairs[:, :0], shifts=self._shifts[:0])
         self.searches += 1
 
     def _filter(self, placed: Tensor) -> None:
         """Keeps the pairs within the cutoff (and slack), by their exact distances."""
+        search, limit = compiled_search() if placed.device.type == "cpu" else None, self.cutoff + self.slack
+        if search is None:
+            near = self._closer(placed, limit)
+        else:
+            near = search.closer(self._pairs, self._shifts, placed, torch.from_numpy(self._cell), limit, self._keep)
+        if near is not None:
+            self._graph = self._graph.replace(pairs=near[0], shifts=near[1])
+
+    def _closer(self, placed: Tensor, limit: float) -> tuple[Tensor, Tensor] | None:
+        """The pairs and shifts closer than `limit` (Å); None if the last graph has them."""
         rows = placed.T.contiguous()  # one row a coordinate: sums over three neighbors in memory are slow
         vectors = rows.index_select(1, self._pairs[1]) - rows.index_select(1, self._pairs[0])
         if self._exact.pbc.any():
@@ -120,13 +132,12 @@ class MovingGraph:
                 cell = torch.as_tensor(self._cell, device=placed.device)
                 self._offsets = (self._shifts.double() @ cell).T.contiguous()
             vectors += self._offsets
-        keep = vectors.square_().sum(dim=0) < (self.cutoff + self.slack) ** 2
-        if self._keep is not None and torch.equal(keep, self._keep):
-            return
-        kept = keep.nonzero()[:, 0]
-        near = self._pairs.index_select(1, kept), self._shifts.index_select(0, kept)
-        self._graph = self._graph.replace(pairs=near[0], shifts=near[1])
+        keep = vectors.square_().sum(dim=0) < limit**2
+        if torch.equal(keep, self._keep):
+            return None
         self._keep = keep
+        kept = keep.nonzero()[:, 0]
+        return self._pairs.index_select(1, kept), self._shifts.index_select(0, kept)
 
 
 class Reference:

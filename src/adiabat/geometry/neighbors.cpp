@@ -381,3 +381,26 @@ extern "C" index_t take(void* handle, index_t count, index_t* pairs, index_t* sh
     }
     return 1;
 }
+
+// Marks the pairs closer than the square root of `limit`; how many there are, or -1 if they are those marked before.
+extern "C" index_t mark(index_t count, const index_t* pairs, const index_t* shifts, const double* positions,
+                        const double* cell, double limit, uint8_t* marks) {
+    const Vector *at = (const Vector*)positions, *box = (const Vector*)cell;
+    index_t total = 0;
+    uint8_t changed = 0;
+    for (index_t p = 0; p < count; ++p) {
+        const index_t* s = shifts + 3 * p;
+        Vector d = at[pairs[count + p]] - at[pairs[p]];
+        if (s[0] | s[1] | s[2]) d = d + ((double)s[0] * box[0] + (double)s[1] * box[1] + (double)s[2] * box[2]);
+        const uint8_t near = dot(d, d) < limit;
+        changed |= near ^ marks[p], marks[p] = near, total += near;
+    }
+    return changed ? total : -1;
+}
+
+// The marked pairs [2, kept] and their shifts.
+extern "C" void pick(index_t count, index_t kept, const uint8_t* marks, const index_t* pairs, const Step* shifts,
+                     index_t* near, Step* near_shifts) {
+    for (index_t p = 0, to = 0; p < count; ++p)
+        if (marks[p]) near[to] = pairs[p], near[kept + to] = pairs[count + p], near_shifts[to++] = shifts[p];
+}

@@ -35,7 +35,7 @@ def neighbor_pairs(system: System, cutoff: float) -> tuple[Tensor, Tensor]:
     numbers = system.numbers
     if cutoff == float("inf"):
         return numbers.new_zeros((2, 0)), numbers.new_zeros((0, 3))
-    search = _search(os.environ.get("CXX"))
+    search = compiled_search()
     found = None if search is None else search(system, cutoff)
     pairs, shifts = tree_pairs(system, cutoff) if found is None else found
     return pairs.to(numbers.device), shifts.to(numbers.device)
@@ -52,6 +52,11 @@ class _Search:
         self._search.restype = pointer
         self._take.argtypes = [pointer, count, pointer, pointer]
         self._take.restype = count
+        self._mark, self._pick = loaded.mark, loaded.pick
+        self._mark.argtypes = [count, pointer, pointer, pointer, pointer, ctypes.c_double, pointer]
+        self._mark.restype = count
+        self._pick.argtypes = [count, count, *(pointer,) * 5]
+        self._pick.restype = None
 
     def __call__(self, system: System, cutoff: float) -> tuple[Tensor, Tensor] | None:
         """Pairs and shifts; None where something is wrong or odd, which `tree_pairs` names or can do."""
@@ -78,6 +83,27 @@ class _Search:
         pairs, shifts = numbers.new_empty((2, count.value)), numbers.new_empty((count.value, 3))
         complete = self._take(found, count.value, pairs.data_ptr(), shifts.data_ptr())
         return (pairs, shifts) if complete else None
+
+    def closer(
+        self, pairs: Tensor, shifts: Tensor, positions: Tensor, cell: Tensor, limit: float, marks: Tensor
+    ) -> tuple[Tensor, Tensor] | None:
+        """The pairs and shifts closer than `limit` (Å); None where `marks`, which is brought up to date, had them.
+
+        All tensors are contiguous and on the CPU, positions `[atoms, 3]` and the cell `[3, 3]` in float64.
+        """
+        count = pairs.shape[1]
+        own = count, pairs.data_ptr(), shifts.data_ptr()
+        kept = self._mark(*own, positions.data_ptr(), cell.data_ptr(), limit**2, marks.data_ptr())
+        if kept < 0:
+            return None
+        near, near_shifts = pairs.new_empty((2, kept)), shifts.new_empty((kept, 3))
+        self._pick(count, kept, marks.data_ptr(), *own[1:], near.data_ptr(), near_shifts.data_ptr())
+        return near, near_shifts
+
+
+def compiled_search() -> _Search | None:
+    """The search in C++; None on machines that cannot compile it."""
+    return _search(os.environ.get("CXX"))
 
 
 @functools.cache
