@@ -136,13 +136,39 @@ def labeled(truth):
     return MemoryDataset(found)
 
 
+def noisy(frames):
+    return [Frame(f.system, {n: v + 0.1 * torch.randn_like(v) for n, v in f.labels.items()}) for f in frames]
+
+
+@pytest.mark.parametrize("regularization", ["evidence", "ridge", "relevance", "lasso", "none"])
+def test_refits_to_both_parts(regularization):
+    torch.manual_seed(0)
+    truth = model("linear")
+    torch.nn.init.normal_(truth.head.weights)
+    frames = noisy(labeled(truth))
+
+    def weights(train, refit):
+        potential = model("linear")
+        config = LinearConfig(regularization=regularization, alphas=(0.1,), refit=refit)
+        result = LinearFitter(potential, MemoryDataset(train), MemoryDataset(frames[8:]), config).fit()
+        return potential.head.weights.detach(), result.best["valid_loss"]
+
+    whole, _ = weights(frames, False)
+    part, judged = weights(frames[:8], False)
+    again, still = weights(frames[:8], True)
+    torch.testing.assert_close(again, whole, rtol=1e-5, atol=1e-7)
+    assert still == judged  # of the weights that the validation frames had not seen
+    assert not torch.allclose(part, whole, rtol=1e-2)
+    with pytest.raises(ConfigError, match="counts all frames alike"):
+        LinearConfig(refit=True, group_weights={"liquid": 2.0}).check()
+
+
 def test_uncertainty_is_the_spread_of_the_weights():
     torch.manual_seed(0)
     potential, truth = model("linear"), model("linear")
     torch.nn.init.normal_(truth.head.weights)
     frames = labeled(truth)
-    noisy = [Frame(f.system, {n: v + 0.1 * torch.randn_like(v) for n, v in f.labels.items()}) for f in frames]
-    LinearFitter(potential, MemoryDataset(noisy), frames, LinearConfig(uncertainty=True)).fit()
+    LinearFitter(potential, MemoryDataset(noisy(frames)), frames, LinearConfig(uncertainty=True)).fit()
     graph = several_graphs()[0]
     given = evaluate(potential, graph, ("energy",)).uncertainty
     spread, mean = potential.head.spread, potential.head.weights.detach().clone()

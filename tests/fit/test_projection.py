@@ -74,6 +74,18 @@ def test_without_steps_only_weights_are_fitted():
     assert 0.0 < float(found.uncertainty) < 1e-3
 
 
+def test_refits_the_weights_to_both_parts():
+    data = _frames(_teacher(), 6)
+    parts = [MemoryDataset([data[k] for k in own]) for own in (range(4), range(4, 6), range(6))]
+    found = []
+    for train, refit in ((parts[0], False), (parts[0], True), (parts[2], False)):
+        student = _fresh()
+        ProjectionFitter(student, train, parts[1], ProjectionConfig(steps=0, refit=refit)).fit()
+        found.append(student.head.weights.detach())
+    torch.testing.assert_close(found[1], found[2], rtol=1e-5, atol=1e-8)
+    assert not torch.allclose(found[0], found[2], rtol=1e-2)
+
+
 def test_ends_when_nothing_gets_better():
     data = _frames(_teacher(), 4)
     config = ProjectionConfig(steps=25, tolerance=0.9)

@@ -58,6 +58,8 @@ class LinearConfig(Settings):
     """Strengths to try, in units of the sum of squares (ridge, lasso, group_lasso)."""
     concession: float = Field(default=0.0, ge=0.0)
     """The largest strength whose validation loss is within this fraction of the lowest is taken (group_lasso)."""
+    refit: bool = False
+    """Once the validation frames have chosen and judged, solve again with their rows as well."""
     uncertainty: bool = False
     """Keep the weights' covariance, so that predictions have an uncertainty (evidence, ridge, relevance)."""
     group_key: str = "group"
@@ -82,6 +84,8 @@ class LinearConfig(Settings):
                 )
         if self.concession > 0 and self.regularization != "group_lasso":
             raise ConfigError(f"fit.concession has no effect with regularization {self.regularization}.")
+        if self.refit and (self.group_weights or self.row_weights):
+            raise ConfigError("fit.refit counts all frames alike: leave out fit.group_weights and fit.row_weights.")
         lacking = sorted(set(self.error_keys) - set(self.errors))
         if self.error_keys and self.row_weights:
             raise ConfigError("fit.error_keys has no effect beside fit.row_weights: leave one of them out.")
@@ -145,6 +149,9 @@ class LinearFitter:
         history = self._solutions(joined, valid)
         lowest = min(row["valid_loss"] for row, _ in history) * (1.0 + self.config.concession)
         best, solution = next(pair for pair in history if not pair[0]["valid_loss"] > lowest)
+        if self.config.refit:
+            train = self._united(train, valid)
+            solution = self._again(self._joined(train), solution)
         with torch.no_grad():
             self.head.weights.copy_(solution.weights.reshape(self.head.weights.shape))
             if self.config.uncertainty and solution.spread is not None:
@@ -179,6 +186,29 @@ class LinearFitter:
         for name, triangle in triangles.items():
             joined.join(_scaled(triangle, math.sqrt(self._factor(name, triangle))))
         return joined
+
+    def _united(self, train: Mapping[str, Triangle], valid: Mapping[str, Triangle]) -> dict[str, Triangle]:
+        """Rows of both parts."""
+        both = {name: Triangle(self.columns) for name in train}
+        for name, triangle in both.items():
+            triangle.join(train[name])
+            triangle.join(valid[name])
+        return both
+
+    def _again(self, joined: Triangle, chosen: Solution) -> Solution:
+        """What the validation frames have chosen, solved for other rows."""
+        kind = self.config.regularization
+        if kind == "relevance":
+            return relevance(joined)
+        if kind == "lasso":
+            return lasso(joined, chosen.alpha or 0.0)
+        if kind == "group_lasso":
+            return replace(refitted(joined, chosen.weights != 0), alpha=chosen.alpha)
+        ridge = Ridge(joined, self.head.penalty())
+        if kind == "none":
+            return ridge.solve(0.0)
+        alpha, noise = ridge.evidence()
+        return ridge.solve(chosen.alpha or 0.0 if kind == "ridge" else alpha, noise)
 
     def _factor(self, name: str, triangle: Triangle) -> float:
         if self.config.row_weights:

@@ -107,6 +107,11 @@ class ProjectionFitter(LinearFitter):
                     self._both = False
                 self._move(held, alpha, damping)
         self._restore(kept)
+        if self.config.refit:
+            parts = (self._triangles(frames, None) for frames in (self._train, self._valid))
+            solution = self._solution(Ridge(self._joined(self._united(*parts))))
+            self._set(solution.weights)
+            spread = solution.spread
         if self.config.uncertainty and spread is not None:
             self.head.spread = spread.to(self.head.weights)
         receipt = {
