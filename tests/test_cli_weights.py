@@ -116,6 +116,15 @@ def test_load_by_name(offline):
     assert adiabat.load("n2p2-cu2s").info.source.startswith("n2p2-cu2s")
 
 
+def test_cluster_expansion_and_gap_by_name(offline):
+    """Zinc blende InP at its lattice constant; a GAP says which of its files are missing."""
+    cell = ase.build.bulk("InP", "zincblende", 5.83)
+    energies = [adiabat.load(name).predict(cell)["energy"] / 2 for name in ("pace-inp", "snap-inp")]
+    assert energies == pytest.approx([-3.4606, -3.4806], abs=1e-4)
+    with pytest.raises(CheckpointError, match="get gap.xml and GAPotential.soapparam from github"):
+        adiabat.load("gap-si")
+
+
 def test_commands_take_names(offline, tmp_path):
     ase.io.write(tmp_path / "water.xyz", ase.build.molecule("H2O"))
     done = RUN.invoke(app, ["predict", "mace-water", str(tmp_path / "water.xyz"), "-o", str(tmp_path / "out.extxyz")])
@@ -129,8 +138,8 @@ def test_neither_a_file_nor_a_name(tmp_path, monkeypatch, capsys):
     with pytest.raises(CheckpointError, match="there is no file") as caught:
         adiabat.load(tmp_path / "missing.adiabat")
     assert "Did you mean" not in str(caught.value)
-    with pytest.raises(CapabilityError, match="does not read its gap weights yet"):
-        adiabat.load("gap-si")
+    with pytest.raises(CapabilityError, match="does not read its visnet weights yet"):
+        adiabat.load("ai2bmd")
     monkeypatch.setattr(sys, "argv", ["adiabat", "predict", "mace-watr", "x", "-o", "y.xyz"])
     with pytest.raises(SystemExit):
         command_line.main()

@@ -169,10 +169,21 @@ def test_refuses(tmp_path, shared):
             read_gap(tmp_path / "gap.xml")
 
 
-def test_original_files_are_recognized(shared):
-    imported = import_original(shared / "golden" / "gap-mo-published" / "soap.xml")
+def test_original_files_are_recognized(tmp_path, shared):
+    """The XML or its folder, with the file beside it that holds the sparse points."""
+    folder = shared / "golden" / "gap-mo-published"
+    imported = import_original(folder / "soap.xml")
     assert imported.potentials[""].model.terms.size == 200
-    lost = shared / "weights" / "mlearn_models" / "Si" / "gap" / "gap.xml"
-    if lost.exists():  # published without the file that its sparse points are in
-        with pytest.raises(CheckpointError, match="GAPotential.soapparam does not give 1000 sparse points"):
-            import_original(lost)
+    lone = tmp_path / "soap.xml"
+    lone.write_bytes((folder / "soap.xml").read_bytes())
+    with pytest.raises(CheckpointError, match="a file GAPotential.soapparam beside it, which is missing"):
+        import_original(lone)
+    points = (folder / "GAPotential.soapparam").read_text()
+    (tmp_path / "GAPotential.soapparam").write_text(points[:5000])
+    with pytest.raises(CheckpointError, match="does not hold 200 sparse points"):
+        import_original(lone)
+    (tmp_path / "GAPotential.soapparam").write_text(points)
+    (tmp_path / "other.xml").write_text("<notes/>")
+    again = import_original(tmp_path).potentials[""].state_dict()
+    for name, tensor in imported.potentials[""].state_dict().items():
+        assert torch.equal(tensor, again[name]), name

@@ -172,8 +172,10 @@ def test_files_that_are_nowhere(server, monkeypatch):
     with pytest.raises(CheckpointError, match="no files of its own"):
         fetch(entry().model_copy(update={"files": ()}))
     monkeypatch.delenv("ADIABAT_MIRROR")
-    with pytest.raises(CheckpointError, match="not known for certain: get it from nowhere"):
+    with pytest.raises(CheckpointError, match=r"not known for certain: get a.model from nowhere.* put it at"):
         fetch(entry())
+    with pytest.raises(CheckpointError, match=r"get one and two from nowhere.* put them into"):
+        fetch(entry({"name": "one"}, {"name": "two"}))
 
 
 def test_folder_of_files(server):

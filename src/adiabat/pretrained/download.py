@@ -171,9 +171,11 @@ def _addresses(entry: Entry, file: WeightFile) -> list[str]:
 def _download(entry: Entry, file: WeightFile, path: Path, progress: Progress | None) -> None:
     addresses = _addresses(entry, file)
     if not addresses:
+        names, whole = " and ".join(one.name for one in entry.files), weights_folder() / entry.name
+        there = f"put them into {whole}" if entry.folder else f"put it at {path}"
         raise CheckpointError(
-            f"the address of {file.name} of {entry.name} is not known for certain: get it from {entry.origin}, and"
-            f" name its folder in ADIABAT_WEIGHTS or put it at {path}."
+            f"the address of {file.name} of {entry.name} is not known for certain: get {names} from {entry.origin},"
+            f" and name the folder in ADIABAT_WEIGHTS or {there}."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     faults = []

@@ -274,15 +274,18 @@ def _arrays(element: ElementTree.Element, file: Path) -> dict[str, np.ndarray]:
     weights = np.array([float(p.get("alpha", "nan")) for p in points])
     cutoffs = np.array([float(p.get("sparseCutoff", "1")) for p in points])
     beside = element.get("sparseX_filename")
-    try:
-        if beside is not None:
-            values = np.loadtxt(file.parent / Path(beside).name).reshape(len(points), size)
-        else:
-            values = np.array([_numbers(p) for p in points]).reshape(len(points), size)
-    except (OSError, ValueError):
-        where = beside or "sparseX"
+    other = None if beside is None else file.parent / Path(beside).name
+    if other is not None and not other.exists():
         raise CheckpointError(
-            f"{file}: {where} does not give {len(points)} sparse points of {size} numbers: is that file beside it?"
+            f"{file} leaves {len(points)} sparse points of {size} numbers to a file {other.name} beside it, which is"
+            " missing: get it from where the potential is published, as nothing can be evaluated without."
+        )
+    try:
+        values = np.array([_numbers(p) for p in points]) if other is None else np.loadtxt(other)
+        values = values.reshape(len(points), size)
+    except (OSError, ValueError):
+        raise CheckpointError(
+            f"{other or file} does not hold {len(points)} sparse points of {size} numbers: is it complete?"
         ) from None
     theta = np.array([float(w) for w in (element.findtext("theta") or "").split()] or [1.0] * size)
     return {"points": values, "cutoffs": cutoffs, "weights": weights, "theta": theta}

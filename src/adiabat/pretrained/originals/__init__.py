@@ -27,8 +27,6 @@ _PROGRAMS: tuple[str, ...] = (
     "sgdml",
     "n2p2",
     "nep",
-    "quip",
-    "snap",
     "neurochem",
     "matgl",
     "chgnet",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from adiabat.pretrained.kit import Kit
 from adiabat.pretrained.originals.source import Source
 
@@ -9,13 +11,21 @@ _HEAD = 4096  # bytes in which the parameters begin
 
 
 def recognize(source: Source) -> bool:
-    """An XML file whose first lines open the parameters of a GAP."""
-    if source.path.is_dir() or source.path.suffix.lower() != ".xml":
+    """An XML file whose first lines open the parameters of a GAP, or a folder with one and its sparse points."""
+    files = source.path.glob("*.xml") if source.path.is_dir() else [source.path]
+    return any(_is_gap(file) for file in files)
+
+
+def _is_gap(path: Path) -> bool:
+    if path.suffix.lower() != ".xml":
         return False
-    with source.path.open("rb") as file:
+    with path.open("rb") as file:
         return b"<GAP_params" in file.read(_HEAD)
 
 
 def read(source: Source) -> Kit:
     """The file itself, which the importer reads, with those beside it that hold sparse points."""
-    return Kit.of("gap-original", {"program": "QUIP"}, {}, path=source.path)
+    path = source.path
+    if path.is_dir():
+        path = next(file for file in sorted(path.glob("*.xml")) if _is_gap(file))
+    return Kit.of("gap-original", {"program": "QUIP"}, {}, path=path)
