@@ -82,7 +82,7 @@ def test_bins_find_what_trees_find(pbc):
 
 
 @pytest.mark.parametrize("far", [0, 7, -4000])
-def test_pairs_at_the_cutoff_are_found_from_both_ends_or_from_none(far):
+def test_pairs_at_the_cutoff_are_found_from_both_ends_or_from_none(far, search):
     """In a crystal many distances are the cutoff, up to rounding that differs with the place in the cell."""
     rng, spacing = np.random.default_rng(0), 1.357
     positions = spacing * np.stack(np.meshgrid(*[np.arange(4)] * 3), axis=-1).reshape(-1, 3) + rng.normal(size=3)

@@ -68,12 +68,7 @@ struct Lattice {
         if (many == 0) box[0] = {1, 0, 0}, box[1] = {0, 1, 0}, box[2] = {0, 0, 1};
         if (many == 1) {
             const int k = repeats[0] ? 0 : repeats[1] ? 1 : 2;
-            const Vector a = unit(box[k]);
-            int least = 0;
-            for (int l = 1; l < 3; ++l)
-                if (std::abs(a[l]) < std::abs(a[least])) least = l;
-            Vector axis = {0, 0, 0};
-            axis[least] = 1;
+            const Vector a = unit(box[k]), axis = std::abs(a.x) < 0.7 ? Vector{1, 0, 0} : Vector{0, 1, 0};
             box[(k + 1) % 3] = unit(cross(a, axis)), box[(k + 2) % 3] = cross(a, box[(k + 1) % 3]);
         }
         if (many == 2) {
@@ -151,13 +146,13 @@ struct Bins {
     }
 };
 
-// What the atoms of one system have found.
+// What the atoms of a system have found.
 struct Found {
     index_t first, atoms;
-    std::vector<Step> moved, images;      // of atoms, of images; in given lattice vectors
-    std::vector<int32_t> atom, image;     // of points
-    std::vector<int32_t> hits;            // points, those of each atom behind those of the atom before
-    std::vector<index_t> ends;            // in hits, of each atom
+    std::vector<Step> moved, images;   // of atoms, of images; in given lattice vectors
+    std::vector<int32_t> atom, image;  // of points
+    std::vector<int32_t> hits;         // points, those of each atom behind those of the atom before
+    std::vector<index_t> ends;         // in hits, of each atom
 };
 
 class Search {
@@ -192,7 +187,7 @@ class Search {
     void wrap(const double* positions) {
         home.resize(found.atoms), found.moved.resize(found.atoms);
         for (index_t i = 0; i < found.atoms; ++i) {
-            const Vector p = {positions[3 * i], positions[3 * i + 1], positions[3 * i + 2]};
+            const Vector p = ((const Vector*)positions)[i];
             index_t s[3];
             for (int k = 0; k < 3; ++k) s[k] = lattice.repeats[k] ? (index_t)std::floor(dot(p, lattice.dual[k])) : 0;
             home[i] = p - lattice.offset(s), found.moved[i] = lattice.given(s);
@@ -339,15 +334,12 @@ static bool ordinary(index_t atoms, const double* positions, const index_t* numb
     return fine && most <= farthest;
 }
 
-struct Limits {
-    double cutoff, nearest, farthest;
-};
-
-// Searches systems whose atoms lie one behind the other. Gives the number of pairs and what `take` wants, or nothing
-// and ODD where somebody should look at a system, TOO_LARGE where memory ran out.
+// Searches systems whose atoms lie one behind the other; limits: the cutoff, the shortest distance and the largest
+// coordinate. Gives the number of pairs and what `take` wants, or nothing and ODD where somebody should look at a
+// system, TOO_LARGE where memory ran out.
 extern "C" void* search(index_t atoms, index_t systems, const double* positions, const index_t* numbers,
                         index_t elements, const index_t* owner, const double* cells, const uint8_t* pbc,
-                        const Limits* limits, index_t* count) {
+                        const double* limits, index_t* count) {
     *count = ODD;
     try {
         std::unique_ptr<std::vector<Found>> all(new std::vector<Found>(systems));
@@ -357,9 +349,9 @@ extern "C" void* search(index_t atoms, index_t systems, const double* positions,
             while (end < atoms && owner[end] == s) ++end;
             Found& found = (*all)[s];
             found.first = begin, found.atoms = end - begin;
-            if (!ordinary(found.atoms, positions + 3 * begin, numbers + begin, limits->farthest, elements))
+            if (!ordinary(found.atoms, positions + 3 * begin, numbers + begin, limits[2], elements))
                 return nullptr;
-            Search own(found, limits->cutoff, limits->nearest);
+            Search own(found, limits[0], limits[1]);
             if (!own.run(positions + 3 * begin, cells + 9 * s, pbc + 3 * s)) return nullptr;
             total += (index_t)found.hits.size(), begin = end;
         }

@@ -234,7 +234,10 @@ def _search_tree(points: np.ndarray, box: np.ndarray, cutoff: float) -> tuple[np
     reach = np.ceil(cutoff / _heights(box)).astype(int)
     steps = np.indices(tuple(2 * reach + 1)).reshape(3, -1).T - reach
     images = (points[None] + (steps @ box)[:, None]).reshape(-1, 3)
-    found = KDTree(points).sparse_distance_matrix(KDTree(images), cutoff, output_type="ndarray")
-    shifts, j = steps[found["j"] // len(points)], found["j"] % len(points)
-    keep = (found["v"] < cutoff) & ((found["i"] != j) | shifts.any(axis=1))
-    return found["i"][keep], j[keep], shifts[keep], found["v"][keep]
+    found = KDTree(points).sparse_distance_matrix(KDTree(images), 1.000001 * cutoff, output_type="ndarray")
+    i, j, shifts = found["i"], found["j"] % len(points), steps[found["j"] // len(points)]
+    a, b, c = shifts.T[:, :, None]
+    vectors = (points[j] - points[i]) + (a * box[0] + b * box[1] + c * box[2])  # rounded alike from either end
+    distances = np.sqrt((vectors**2).sum(axis=1))
+    keep = (distances < cutoff) & ((i != j) | shifts.any(axis=1))
+    return i[keep], j[keep], shifts[keep], distances[keep]
