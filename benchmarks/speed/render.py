@@ -46,9 +46,9 @@ largest off its own in double precision, adiabat's up to 1.9e-4. In double preci
 NEP and SNAP are computed in double precision on both sides, as calorine and LAMMPS do, and must agree to 1e-6:
 adiabat makes random models and writes the files that the programs read. NEP has GPUMD's default options (8 and 4 Å,
 four elements); calorine finds the neighbors at every call, where adiabat's dynamics does it every few dozen steps:
-`nep` has them beforehand, `nep-lists` makes them anew at every call too, from ASE's structure on, while calorine holds
-the atoms in its own form already. SNAP has four elements, one density, 2J = 8 (`snap-2j6`: 6; `snap-quadratic`: products
-of components too); LAMMPS takes steps without motion on one neighbor list.
+`nep` has them beforehand, `nep-lists` makes them anew at every call too, from ASE's structure on, while calorine
+holds the atoms in its own form already. SNAP has four elements, one density, 2J = 8 (`snap-2j6`: 6;
+`snap-quadratic`: products of components too); LAMMPS takes steps without motion on one neighbor list.
 `bpnn` (default symmetry functions, four elements) stands beside SchNet, another model: what a
 local descriptor saves where its accuracy is enough.
 
