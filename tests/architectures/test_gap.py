@@ -13,7 +13,8 @@ from adiabat.fit.linear import LinearConfig, LinearFitter
 from adiabat.geometry import Graph
 from adiabat.kernels.build import available
 from adiabat.potential import Referenced
-from adiabat.pretrained.importers.quip import descriptor_options, read_gap, write_gap
+from adiabat.pretrained.importers.quip import read_gap, write_gap
+from adiabat.pretrained.importers.quip_words import descriptor_options
 from adiabat.pretrained.kit import Kit
 from adiabat.pretrained.originals import import_original
 from adiabat.testing.battery import run_battery

@@ -13,7 +13,7 @@ from adiabat.errors import ConfigError
 from adiabat.geometry import Graph, System
 from adiabat.kernels.build import available
 from adiabat.kernels.density_power import NAME
-from adiabat.pretrained.importers.quip import descriptor_options
+from adiabat.pretrained.importers.quip_words import descriptor_options
 from adiabat.pretrained.importers.soap import featomic_options, pulls
 from adiabat.pretrained.kit import Kit
 from adiabat.testing.parity import parity

@@ -22,7 +22,8 @@ from adiabat.geometry import Graph, System
 from adiabat.kernels.build import available
 from adiabat.kernels.density_power import NAME
 from adiabat.potential import Referenced
-from adiabat.pretrained.importers.quip import AS_QUIP, descriptor_options, read_gap, write_gap
+from adiabat.pretrained.importers.quip import read_gap, write_gap
+from adiabat.pretrained.importers.quip_words import AS_QUIP, descriptor_options
 from adiabat.pretrained.importers.soap import pulls
 from adiabat.pretrained.kit import Kit
 from adiabat.testing.parity import parity

@@ -8,7 +8,7 @@ from small_models import ELEMENTS, several_graphs, small_gap
 
 from adiabat.descriptors.kernel_terms import KernelTerm
 from adiabat.geometry import Graph, System
-from adiabat.pretrained.importers.quip import descriptor_options
+from adiabat.pretrained.importers.quip_words import descriptor_options
 from adiabat.pretrained.kit import Kit
 
 

@@ -17,7 +17,7 @@ from adiabat.descriptors.sparse_terms import EnvironmentTerm
 from adiabat.elements import number
 from adiabat.errors import CapabilityError
 from adiabat.geometry import Graph, System
-from adiabat.pretrained.importers.quip import descriptor_options
+from adiabat.pretrained.importers.quip_words import descriptor_options
 from adiabat.pretrained.kit import Imported, Kit
 
 Arrays = Callable[[ase.Atoms], Mapping[str, np.ndarray]]
