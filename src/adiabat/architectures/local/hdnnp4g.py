@@ -74,7 +74,8 @@ class HDNNP4GConfig(ArchitectureConfig):
     hardness: dict[str, float] = {}
     """J of some elements before training, eV/e²; of the others 10."""
     screening: tuple[float, float] | None = (0.4, 1.0)
-    """Where charges begin to act on each other and where they fully do, fractions of the cutoff; null for at once."""
+    """Where charges begin to act on each other and where they fully do, fractions of the cutoff, without their own
+    energy; null for at once and with it."""
     screening_function: CutoffKind = "cosine"
     """How charges begin to act, with the names of `cutoff_function`."""
     split: EwaldSplit = EwaldSplit()
