@@ -39,7 +39,7 @@ SMALL = {
 }
 REGRESSORS = {"linear": {}, "quadratic": {}, "gaussian_process": {"points": 3}, "network": {"hidden": [4]}}
 FROZEN = {"ace", "acsf", "wacsf", "psf", "snap", "soap", "soap_turbo", "soap_bispectrum", "spherical_bessel", "mtp"}
-FROZEN |= {"nice", "ead", "fchl19", "chebyshev"}
+FROZEN |= {"nice", "ead", "fchl19", "chebyshev", "gaussian_moments"}
 WANT = ("energy", "forces", "stress")
 
 

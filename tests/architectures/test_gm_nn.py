@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_models import ELEMENTS, several_graphs
+from small_models import ELEMENTS, several_graphs, structure
 
 from adiabat.architectures.local.gm_nn import GMNN, GMNNConfig
 from adiabat.architectures.local.local import Local, LocalConfig
+from adiabat.descriptors.base import Descriptor
 from adiabat.descriptors.gaussian_moments import GaussianMomentsConfig
 from adiabat.errors import ConfigError
 from adiabat.evaluate import evaluate
@@ -133,6 +134,36 @@ def test_single_precision_adapts_to_data(kind):
     model = Local(LocalConfig.parse(options), ELEMENTS)
     model.adapt(graphs)
     assert torch.isfinite(model(model.prepare(graphs[0].to(dtype=torch.float32))).energy).all()
+
+
+@pytest.mark.parametrize("options", [{"radial": 3}, {"radial": 2, "contractions": 5, "basis": 1}])
+def test_kernel_gives_values_slopes_and_tangents(options):
+    descriptor = GaussianMomentsConfig(cutoff=3.0, **options).build(ELEMENTS)
+    assert descriptor.kernel().size == descriptor.size
+    weights = torch.randn((2, descriptor.size))
+    for graph in several_graphs():
+        made = (descriptor.jacobian(graph), descriptor.weighted(graph, weights), descriptor.tangents(graph, weights))
+        torch.testing.assert_close(made[0][0], descriptor(graph).detach(), rtol=1e-11, atol=1e-12)
+        plain = (Descriptor.jacobian, Descriptor.weighted, Descriptor.tangents)
+        wanted = [own(descriptor, graph, *[weights][: k > 0]) for k, own in enumerate(plain)]
+        for found, expected in zip(made, wanted, strict=True):
+            for ours, theirs in zip(found, expected, strict=True):
+                torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_frozen_is_the_same(dtype):
+    model = _model().to(dtype)
+    frozen, want = model.frozen(), ("energy", "forces", "stress")
+    tolerance = 1e-10 if dtype == torch.float64 else 1e-4
+    system = structure(6, 4.0).replace(
+        numbers=torch.tensor([model.elements[k % len(model.elements)] for k in range(6)])
+    )
+    graph = Graph.build(system, model.cutoff).to(dtype=dtype)
+    exact, found = evaluate(model, graph, want), evaluate(frozen, frozen.prepare(graph), want)
+    for name in want:
+        ours, theirs = getattr(found, name), getattr(exact, name)
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=tolerance * float(theirs.abs().max()))
 
 
 def test_refuses_an_empty_range():

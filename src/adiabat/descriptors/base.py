@@ -169,7 +169,7 @@ class Descriptor(nn.Module):
         place = self.element[graph.system.numbers]
         atoms, pairs = place.shape[0], graph.pairs.shape[1]
         centers = place[graph.centers].repeat_interleave(3)
-        by_pairs = rows[atoms + torch.arange(3 * pairs), centers].view(pairs, 3, -1)
+        by_pairs = rows[atoms + torch.arange(3 * pairs), centers].view(pairs, 3, rows.shape[2])
         return rows[torch.arange(atoms), place], by_pairs.transpose(1, 2)
 
     def _weighted(self, graph: Graph, weights: Tensor, history: bool) -> tuple[Tensor, Tensor]:

@@ -29,9 +29,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from adiabat.descriptors.base import Descriptor, DescriptorConfig
+from adiabat.descriptors.base import DescriptorConfig
+from adiabat.descriptors.gaussian_contractions import GaussianContractions, triples
+from adiabat.descriptors.moments import MomentDescriptor
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
+from adiabat.kernels.moment_tensors import Gaussians, MomentTensors
 from adiabat.nn.cutoffs import CosineCutoff
 from adiabat.nn.monomials import Monomials
 from adiabat.nn.radial import GaussianBasis
@@ -60,7 +63,7 @@ class GaussianMomentsConfig(DescriptorConfig):
         return GaussianMoments(self, elements)
 
 
-class GaussianMoments(Descriptor):
+class GaussianMoments(MomentDescriptor):
     """Invariant contractions of Gaussian moments.
 
     Attributes:
@@ -76,6 +79,7 @@ class GaussianMoments(Descriptor):
         self.basis = GaussianBasis(count, config.inner, last, width=config.cutoff / count / sqrt(2.0))
         self.smoothing = CosineCutoff(config.cutoff)
         self.size_of_basis = (2.0 * (count / config.cutoff) ** 2 / pi) ** 0.25 / sqrt(count)
+        self._kernel: MomentTensors | None = None
         self.coefficients = nn.Parameter(torch.empty((kinds * kinds, config.radial, count)).uniform_(-1.0, 1.0))
         self.monomials = Monomials(3)
         place = {power: k for k, power in enumerate(self.monomials.powers)}
@@ -88,13 +92,10 @@ class GaussianMoments(Descriptor):
         pairs = both[:, 0] * n + both[:, 1]
         self.register_buffer("pairs", pairs, persistent=False)
         self.register_buffer(
-            "triples", torch.tensor([(r * n + s) * n + t for r, s, t in _triples(n)]), persistent=False
+            "triples", torch.tensor([(r * n + s) * n + t for r, s, t in triples(n)]), persistent=False
         )
         lengths = [n, *(len(pairs),) * 3, n * (n + 1) * (n + 2) // 6, len(pairs) * n, len(pairs) * n, n**3]
         self.sizes = (sum(lengths[: config.contractions]),) * kinds
-
-    def prepare(self, graph: Graph) -> Graph:
-        return graph.replace(layout=graph.rows())
 
     def radial(self, r: Tensor, kinds: Tensor) -> Tensor:
         """R_s `[pairs, radial]` of distances (Å) and the places of the pairs' elements, both `[pairs]`."""
@@ -103,11 +104,9 @@ class GaussianMoments(Descriptor):
 
     def moments(self, vectors: Tensor, graph: Graph) -> list[Tensor]:
         """Ψ_0 to Ψ_3: `[atoms, radial]`, `[atoms, radial, 3]`, `[atoms, radial, 9]` and `[atoms, radial, 27]`."""
-        element = self.element[graph.system.numbers]
-        kinds = graph.of_centers(element) * len(self.elements) + graph.of_neighbors(element)
         r, rows = vectors.norm(dim=1), graph.rows()
         shapes = self.monomials(vectors / (r + OFFSET)[:, None])
-        radial = self.radial(r, kinds)
+        radial = self.radial(r, self.kinds(graph))
         every = rows.contract(rows.pad(radial[:, None]), rows.pad(shapes[:, None]))
         return [every[:, :, 0]] + [every.index_select(2, self.get_buffer(f"components{l}")) for l in (1, 2, 3)]
 
@@ -136,12 +135,12 @@ class GaussianMoments(Descriptor):
         mixed = torch.bmm(cube, turned).unflatten(1, (n, 3)).transpose(2, 3).flatten(1, 2)  # (r, s) k
         return [*made, torch.bmm(mixed, one.transpose(1, 2))]
 
-
-def _triples(n: int) -> list[tuple[int, int, int]]:
-    """All r ≤ s ≤ t, up to their order, as the program lists them."""
-    found = []
-    for r in range(n):
-        found.append((r, r, r))
-        found += [(r, s, s) for s in range(n) if s != r]
-        found += [(r, s, t) for s in range(r + 1, n) for t in range(s + 1, n)]
-    return found
+    def kernel(self) -> MomentTensors:
+        centers, rates = self.basis.centers.tolist(), (0.5 / self.basis.widths.double().square()).tolist()
+        form = Gaussians(tuple(centers), tuple(rates), self.cutoff, OFFSET, self.size_of_basis)
+        if self._kernel is None or self._kernel.form != form:
+            made = GaussianContractions(self.config.radial, self.config.contractions)
+            basic = [(s, m) for s in range(self.config.radial) for m in range(len(self.monomials.powers))]
+            tables = (basic, self.monomials.parents, made.products, made.scalars, made.numbers)
+            self._kernel = MomentTensors(*tables, len(self.elements), form)
+        return self._kernel

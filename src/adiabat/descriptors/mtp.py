@@ -27,13 +27,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from adiabat.descriptors.base import Descriptor, DescriptorConfig
+from adiabat.descriptors.base import DescriptorConfig
 from adiabat.descriptors.contractions import contractions
+from adiabat.descriptors.moments import MomentDescriptor
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
-from adiabat.kernels.build import available
-from adiabat.kernels.moment_tensors import NAME, MomentTensorEnergies, MomentTensorRows, MomentTensors
-from adiabat.kernels.pairs import PairIndex
+from adiabat.kernels.moment_tensors import MomentTensors, Polynomials
 from adiabat.nn.monomials import Monomials
 from adiabat.nn.radial import ChebyshevBasis
 
@@ -57,7 +56,7 @@ class MTPConfig(DescriptorConfig):
         return MTP(self, elements)
 
 
-class MTP(Descriptor):
+class MTP(MomentDescriptor):
     """B_α of every contraction up to a level (2016, eqs. 3 to 7; 2021, eqs. 2 to 6).
 
     Attributes:
@@ -96,21 +95,12 @@ class MTP(Descriptor):
         self.register_buffer("products", products[:, [0, 1, 3]].T.contiguous(), persistent=False)
         self.register_buffer("factors", products[:, 2].to(torch.get_default_dtype()), persistent=False)
         self.register_buffer("scalars", torch.tensor(self.lists.scalars), persistent=False)
-        self._frozen: MomentTensorRows | None = None
-
-    def prepare(self, graph: Graph) -> Graph:
-        return graph.replace(layout=graph.rows())
 
     def radial(self, r: Tensor, kinds: Tensor) -> Tensor:
         """f_μ `[pairs, radial]` of distances (Å) and the places of the pairs' elements, both `[pairs]`."""
         x = (2.0 * r - self.inner - self.cutoff) / (self.cutoff - self.inner)
         basis = self.polynomials(x) * (self.cutoff - r).clamp(min=0.0).square()[:, None]
         return (self.coefficients.index_select(0, kinds) @ basis[:, :, None])[:, :, 0]
-
-    def kinds(self, graph: Graph) -> Tensor:
-        """Place of each pair's elements among all ordered pairs of elements `[pairs]`."""
-        element = self.element[graph.system.numbers]
-        return graph.of_centers(element) * len(self.elements) + graph.of_neighbors(element)
 
     def moments(self, vectors: Tensor, graph: Graph) -> Tensor:
         """The components of M that contractions need `[atoms, basic]`."""
@@ -150,43 +140,8 @@ class MTP(Descriptor):
             self.coefficients.mul_(1.0 / size if size > 0 else 1.0)
 
     def kernel(self) -> MomentTensors:
-        """The same in C++; CapabilityError if this machine has no compiler."""
         width = len(self.monomials.powers)
         basic = [divmod(k, width) for k in self.basic.tolist()]
         lists, kinds = self.lists, len(self.elements)
         tables = (basic, self.monomials.parents, lists.products, lists.scalars, lists.moments)
-        return MomentTensors(*tables, kinds, float(self.inner), self.cutoff)
-
-    def jacobian(self, graph: Graph) -> tuple[Tensor, Tensor]:
-        kernel = self._kernel(graph)
-        return super().jacobian(graph) if kernel is None else kernel.jacobian(*self._given(graph))
-
-    def weighted(self, graph: Graph, weights: Tensor) -> tuple[Tensor, Tensor]:
-        kernel = self._kernel(graph)
-        if kernel is None:
-            return super().weighted(graph, weights)
-        return kernel.energies(*self._given(graph), weights)
-
-    def tangents(self, graph: Graph, weights: Tensor) -> tuple[Tensor, Tensor]:
-        kernel = self._kernel(graph)
-        return super().tangents(graph, weights) if kernel is None else kernel.tangents(*self._given(graph), weights)
-
-    def linear(self, weights: Tensor, constants: Tensor) -> MomentTensorEnergies:
-        return MomentTensorEnergies(self.kernel(), self.coefficients, weights, constants)
-
-    def freeze(self) -> None:
-        self._frozen = MomentTensorRows(self.kernel(), self.coefficients)
-
-    def forward(self, graph: Graph) -> Tensor:
-        return super().forward(graph) if self._frozen is None else self._frozen(*self.given(graph))
-
-    def _given(self, graph: Graph) -> tuple[Tensor, Tensor, PairIndex, Tensor]:
-        vectors, element, pairs = self.given(graph)
-        return vectors.detach(), element, pairs, self.coefficients.detach().to(vectors.dtype)
-
-    def _kernel(self, graph: Graph) -> MomentTensors | None:
-        """The kernel for a graph, None if there is none."""
-        dtype = graph.system.positions.dtype
-        if graph.pairs.device.type != "cpu" or dtype not in (torch.float32, torch.float64):
-            return None
-        return self.kernel() if available(NAME) is None else None
+        return MomentTensors(*tables, kinds, Polynomials(float(self.inner), self.cutoff))

@@ -25,7 +25,14 @@ template <typename V>
 INLINE Dual<V>& operator+=(Dual<V>& a, const Dual<V>& b) { return a = a + b; }
 
 struct Sizes {
-    index_t kinds, radial, basis, monomials, basic, numbers, products, scalars;
+    index_t kinds, radial, basis, monomials, basic, numbers, products, scalars, gaussian;
+};
+// What radial functions are made of up to `outer`: Chebyshev polynomials of a variable that is -1 at `inner`, times the
+// square of the rest, or Gaussians height exp(-rate x^2) of distances from centers, times a cosine that ends.
+// Directions are vectors over distances plus `offset`.
+struct Form {
+    double inner, outer, offset, height;
+    const double* centers() const { return (const double*)(this + 1); }  // and then their rates
 };
 struct Basic {
     int32_t radial, monomial;
@@ -43,7 +50,7 @@ struct Problem {
     const index_t *begins, *neighbors, *kind;
     const T* vectors;
     const Sizes& size;
-    double inner, outer;
+    const Form& form;
     const Basic* basic;
     const Parent* parents;
     const Factor* products;
@@ -58,15 +65,10 @@ struct Plain {
     using one = T;
     static constexpr bool dual = false;
     static INLINE wide constant(T value) { return spread<T>(value); }
+    static INLINE wide fixed(const Vec<T>& v) { return v; }
     static INLINE one alone(T value) { return value; }
     static INLINE one total(const wide& v) { return sum<T>(v); }
     static INLINE wide of(one v) { return spread<T>(v); }
-    static INLINE wide root(const wide& s) {
-        wide r;
-        for (int l = 0; l < Lanes<T>::count; ++l) r[l] = std::sqrt(s[l]);
-        return r;
-    }
-    static INLINE wide inverse(const wide& r) { return 1 / r; }
 };
 template <typename T>
 struct Along {
@@ -74,17 +76,10 @@ struct Along {
     using one = Dual<T>;
     static constexpr bool dual = true;
     static INLINE wide constant(T value) { return {spread<T>(value), Vec<T>{}}; }
+    static INLINE wide fixed(const Vec<T>& v) { return {v, Vec<T>{}}; }
     static INLINE one alone(T value) { return {value, 0}; }
     static INLINE one total(const wide& v) { return {sum<T>(v.v), sum<T>(v.d)}; }
     static INLINE wide of(const one& v) { return {spread<T>(v.v), spread<T>(v.d)}; }
-    static INLINE wide root(const wide& s) {
-        const Vec<T> r = Plain<T>::root(s.v);
-        return {r, s.d / (2 * r)};
-    }
-    static INLINE wide inverse(const wide& r) {
-        const Vec<T> i = 1 / r.v;
-        return {i, -r.d * i * i};
-    }
 };
 
 template <typename T, typename Kind>
@@ -98,22 +93,24 @@ struct Center {
     const Sizes& size;
     index_t width = 0, blocks = 0;     // width: vectors of the most neighbors
     std::vector<char> memory;
-    wide *u, *inverse, *f, *rise, *shape, *phi, *climb, *pulled;  // [..][width]; u: three, rise: df/dr, climb: dphi/dr
+    wide *u, *inverse, *stretch, *f, *rise, *shape, *pulled;  // [..][width]; u: three, rise: df/dr
+    vec *phi, *climb;                                     // what radial functions are made of, and slopes
     one *number, *given;                                  // of all numbers and their gradient
     std::vector<index_t> pair, kind;                      // pair of each lane, -1 for none; element of each block
-    T xs;                                                 // dx/dr
+    const Cutoff<T> cutoff;
 
-    explicit Center(const Problem<T>& q) : q(q), size(q.size), xs(2 / (q.outer - q.inner)) {
+    explicit Center(const Problem<T>& q)
+        : q(q), size(q.size), cutoff(1, std::vector<double>{q.form.outer, 0}.data()) {
         index_t most = 0;
         for (index_t i = 0; i < q.atoms; ++i) most = std::max(most, q.begins[i + 1] - q.begins[i]);
         width = most / lanes + size.kinds + 1;
-        const index_t rows = 4 + 2 * size.radial + size.monomials + 2 * size.basis;
+        const index_t rows = 5 + 2 * size.radial + size.monomials + 2 * size.basis;
         memory.resize((rows * width + size.monomials) * sizeof(wide) + 2 * size.numbers * sizeof(one) + 64);
         char* at = (char*)(((uintptr_t)memory.data() + 63) / 64 * 64);
         auto take = [&](index_t some) { return (wide*)std::exchange(at, at + some * sizeof(wide)); };
-        u = take(3 * width), inverse = take(width), f = take(size.radial * width), rise = take(size.radial * width);
-        shape = take(size.monomials * width), phi = take(size.basis * width);
-        climb = take(size.basis * width), pulled = take(size.monomials);
+        u = take(3 * width), inverse = take(width), stretch = take(width), f = take(size.radial * width);
+        rise = take(size.radial * width), shape = take(size.monomials * width), pulled = take(size.monomials);
+        phi = (vec*)take(size.basis * width), climb = (vec*)take(size.basis * width);
         number = (one*)at, given = number + size.numbers;
         pair.resize(width * lanes), kind.resize(width);
     }
@@ -121,7 +118,7 @@ struct Center {
     // Neighbors within the cutoff, sorted by element.
     void gather(index_t i) {
         blocks = 0;
-        const T limit = q.outer * q.outer;
+        const T limit = q.form.outer * q.form.outer;
         for (index_t a = 0; a < size.kinds; ++a) {
             index_t lane = lanes;
             for (index_t p = q.begins[i]; p < q.begins[i + 1]; ++p) {
@@ -129,7 +126,7 @@ struct Center {
                 if (q.kind[q.neighbors[p]] != a || !(v[0] * v[0] + v[1] * v[1] + v[2] * v[2] < limit)) continue;
                 if (lane == lanes) {
                     lane = 0, kind[blocks] = a;
-                    for (index_t k = 0; k < 3; ++k) u[k * width + blocks] = Kind::constant(k ? 0 : (T)q.outer);
+                    for (index_t k = 0; k < 3; ++k) u[k * width + blocks] = Kind::constant(k ? 0 : (T)q.form.outer);
                     std::fill_n(pair.begin() + blocks * lanes, lanes, -1);
                     ++blocks;
                 }
@@ -145,8 +142,14 @@ struct Center {
         }
         for (index_t k = 0; k < blocks; ++k) {
             wide &x = u[k], &y = u[width + k], &z = u[2 * width + k];
-            const wide r = Kind::root(x * x + y * y + z * z);
-            inverse[k] = Kind::inverse(r);
+            vec square, r;
+            if constexpr (Kind::dual)
+                square = x.v * x.v + y.v * y.v + z.v * z.v;
+            else
+                square = x * x + y * y + z * z;
+            for (index_t l = 0; l < lanes; ++l) r[l] = std::sqrt(square[l]);
+            const vec longer = r + (T)q.form.offset;
+            inverse[k] = Kind::fixed(1 / longer), stretch[k] = Kind::fixed(longer / r);
             x = x * inverse[k], y = y * inverse[k], z = z * inverse[k];
             radial(k, r, q.coefficients + (q.kind[i] * size.kinds + kind[k]) * size.radial * size.basis);
             shape[k] = Kind::constant(1);
@@ -158,21 +161,39 @@ struct Center {
     }
 
     // Radial functions, their slopes, and the functions that they are made of.
-    INLINE void radial(index_t k, const wide& r, const T* c) {
-        const wide x = Kind::constant(xs) * r - Kind::constant(1 + (T)q.inner * xs), two = Kind::constant(2);
-        const wide left = Kind::constant((T)q.outer) - r, square = left * left;
-        wide t = Kind::constant(1), before = x, steep = Kind::constant(0), steep_before = Kind::constant(1);
-        for (index_t n = 0; n < size.radial; ++n) f[n * width + k] = rise[n * width + k] = Kind::constant(0);
-        for (index_t b = 0; b < size.basis; ++b) {  // before: what would follow backwards, T_-1 = T_1
-            const wide value = t * square, slope = Kind::constant(xs) * steep * square - two * left * t;
-            phi[b * width + k] = value, climb[b * width + k] = slope;
-            for (index_t n = 0; n < size.radial; ++n) {
-                const wide own = Kind::constant(c[n * size.basis + b]);
-                f[n * width + k] += own * value, rise[n * width + k] += own * slope;
+    INLINE void radial(index_t k, const vec& r, const T* c) {
+        size.gaussian ? gaussians(k, r) : polynomials(k, r);
+        for (index_t n = 0; n < size.radial; ++n) {
+            vec value = {}, slope = {};
+            for (index_t b = 0; b < size.basis; ++b) {
+                value += c[n * size.basis + b] * phi[b * width + k];
+                slope += c[n * size.basis + b] * climb[b * width + k];
             }
-            const wide next = b ? two * x * t - before : x;
-            const wide steeper = b ? two * t + two * x * steep - steep_before : Kind::constant(1);
+            f[n * width + k] = Kind::fixed(value), rise[n * width + k] = Kind::fixed(slope);
+        }
+    }
+
+    INLINE void polynomials(index_t k, const vec& r) {
+        const T scale = 2 / (q.form.outer - q.form.inner);
+        const vec x = r * scale - (1 + (T)q.form.inner * scale), left = (T)q.form.outer - r, square = left * left;
+        vec t = spread<T>(1), before = x, steep = {}, steep_before = spread<T>(1);
+        for (index_t b = 0; b < size.basis; ++b) {  // before: what would follow backwards, T_-1 = T_1
+            phi[b * width + k] = t * square, climb[b * width + k] = steep * square * scale - 2 * left * t;
+            const vec next = b ? 2 * x * t - before : x;
+            const vec steeper = b ? 2 * t + 2 * x * steep - steep_before : spread<T>(1);
             before = t, t = next, steep_before = steep, steep = steeper;
+        }
+    }
+
+    INLINE void gaussians(index_t k, const vec& r) {
+        vec cut, fall;
+        cutoff(r, cut, fall);
+        const double *centers = q.form.centers(), *rates = centers + size.basis;
+        for (index_t b = 0; b < size.basis; ++b) {
+            const T rate = rates[b];
+            const vec apart = r - (T)centers[b];
+            const vec value = exponential<T>(apart * apart * -rate) * (T)q.form.height;
+            phi[b * width + k] = value * cut, climb[b * width + k] = value * (fall - 2 * rate * apart * cut);
         }
     }
 
@@ -224,7 +245,8 @@ struct Center {
             pulled[p.monomial] += pulled[m] * u[p.axis * width + k];
         }
         const wide *x = u + k, *y = x + width, *z = y + width;
-        const wide radial = turn[0] * *x + turn[1] * *y + turn[2] * *z, rest = along - radial * inverse[k];
+        const wide inward = turn[0] * *x + turn[1] * *y + turn[2] * *z;
+        const wide rest = (along - inward * inverse[k]) * stretch[k];
         slope[0] = turn[0] * inverse[k] + rest * *x;
         slope[1] = turn[1] * inverse[k] + rest * *y;
         slope[2] = turn[2] * inverse[k] + rest * *z;
@@ -331,8 +353,8 @@ void tangents(const Problem<T>& q, T* values, T* slopes, index_t threads) {
                 const auto turn = [&](bool on) {
                     for (index_t k = 0; k < center.blocks; ++k) {
                         if (center.kind[k] != a) continue;
-                        center.f[n * center.width + k].d = on ? center.phi[b * center.width + k].v : Vec<T>{};
-                        center.rise[n * center.width + k].d = on ? center.climb[b * center.width + k].v : Vec<T>{};
+                        center.f[n * center.width + k].d = on ? center.phi[b * center.width + k] : Vec<T>{};
+                        center.rise[n * center.width + k].d = on ? center.climb[b * center.width + k] : Vec<T>{};
                     }
                 };
                 turn(true);
@@ -418,7 +440,7 @@ void jacobian(const Problem<T>& q, T* values, T* slopes, index_t threads) {
                     Vec<T> turn[3] = {};
                     derivative(center, m, k, turn);
                     const Vec<T> radial = turn[0] * u[0] + turn[1] * u[w] + turn[2] * u[2 * w];
-                    const Vec<T> along = center.rise[n * w + k] * shape - g * radial * inverse;
+                    const Vec<T> along = (center.rise[n * w + k] * shape - g * radial * inverse) * center.stretch[k];
                     for (index_t c = 0; c < 3; ++c)
                         basic_slopes[3 * b + c] = g * turn[c] * inverse + along * u[c * w];
                 }
@@ -442,9 +464,9 @@ void jacobian(const Problem<T>& q, T* values, T* slopes, index_t threads) {
 
 #define GIVEN(T)                                                                                                    \
     index_t atoms, const index_t *begins, const index_t *neighbors, const index_t *kind, const T *vectors,          \
-        const Sizes *sizes, double inner, double outer, const Basic *basic, const Parent *parents,                  \
+        const Sizes *sizes, const Form *form, const Basic *basic, const Parent *parents,                            \
         const Factor *products, const int32_t *scalars, const T *coefficients
-#define PROBLEM atoms, begins, neighbors, kind, vectors, *sizes, inner, outer, basic, parents, products, scalars, coefficients
+#define PROBLEM atoms, begins, neighbors, kind, vectors, *sizes, *form, basic, parents, products, scalars, coefficients
 #define EXPORTS(name, T)                                                                                            \
     extern "C" void energies_##name(GIVEN(T), const T* weights, T* values, T* slopes, index_t threads) {            \
         energies<T>(Problem<T>{PROBLEM, weights}, values, slopes, threads);                                         \

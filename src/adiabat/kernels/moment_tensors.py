@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +13,39 @@ from adiabat.kernels.pairs import PairIndex
 from adiabat.kernels.rows import AtomKernel, RowKernel
 
 NAME = "moment_tensors"
+
+
+class Polynomials(NamedTuple):
+    """T_k(x) (R − r)², with x from −1 to 1 between `inner` and the cutoff R, Å."""
+
+    inner: float
+    cutoff: float
+
+    def values(self) -> tuple[float, ...]:
+        """As the kernel has them."""
+        return self.inner, self.cutoff, 0.0, 1.0
+
+
+class Gaussians(NamedTuple):
+    """h exp(−b_k (r − γ_k)²) ½ (1 + cos πr/R); directions are r / (|r| + offset).
+
+    Attributes:
+        centers: γ, Å.
+        rates: b, Å⁻².
+        cutoff: R, Å.
+        offset: Å.
+        height: h.
+    """
+
+    centers: tuple[float, ...]
+    rates: tuple[float, ...]
+    cutoff: float
+    offset: float
+    height: float
+
+    def values(self) -> tuple[float, ...]:
+        """As the kernel has them."""
+        return 0.0, self.cutoff, self.offset, self.height, *self.centers, *self.rates
 
 
 class MomentTensors:
@@ -24,7 +58,10 @@ class MomentTensors:
         scalars: which numbers are the contractions.
         numbers: how many numbers there are.
         kinds: number of elements.
-        inner, cutoff: ends of the range of the radial functions' variable, Å.
+        form: what radial functions are made of.
+
+    Attributes:
+        form: as given.
 
     Raises CapabilityError if this machine has no compiler for it.
     """
@@ -37,12 +74,11 @@ class MomentTensors:
         scalars: Sequence[int],
         numbers: int,
         kinds: int,
-        inner: float,
-        cutoff: float,
+        form: Polynomials | Gaussians,
     ):
         library(NAME)
         self.kinds, self.size, self.numbers = kinds, len(scalars), numbers
-        self.inner, self.cutoff = inner, cutoff
+        self.form, self._form = form, torch.tensor(form.values(), dtype=torch.float64)
         tables = (basic, parents, products, scalars)
         shapes = ((-1, 2), (-1, 2), (-1, 4), (-1,))
         self._lists = [
@@ -92,10 +128,20 @@ class MomentTensors:
         rest = (coefficients.detach().contiguous(), *(t.detach().contiguous() for t in rest))
         basic, parents, products, scalars = self._lists
         _, radial, basis = coefficients.shape
-        counts = (self.kinds, radial, basis, len(parents), len(basic), self.numbers, len(products), self.size)
+        counts = (
+            self.kinds,
+            radial,
+            basis,
+            len(parents),
+            len(basic),
+            self.numbers,
+            len(products),
+            self.size,
+            isinstance(self.form, Gaussians),
+        )
         call(
             NAME, function, same_type(vectors, *rest), len(kinds), begins, neighbors, kinds, vectors,
-            torch.tensor(counts), self.inner, self.cutoff, basic, parents, products, scalars, *rest,
+            torch.tensor(counts, dtype=torch.int64), self._form, basic, parents, products, scalars, *rest,
         )  # fmt: skip
 
 
