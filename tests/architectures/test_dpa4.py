@@ -12,6 +12,7 @@ from adiabat.data.info import DataInfo
 from adiabat.errors import ConfigError
 from adiabat.evaluate import evaluate
 from adiabat.geometry import Graph, PairList, System
+from adiabat.nn.cutoffs import BinomialCutoff
 from adiabat.testing.battery import run_battery
 
 PLAIN = {"mixing": "none", "heads": 0, "seeded": False, "norms": (True, False, True, True), "l_max": 1, "layers": 1}
@@ -110,6 +111,19 @@ def test_a_neighbor_at_the_cutoff_is_not_felt():
     pair = Graph.build(System.from_arrays(np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 2.999999]]), [8, 8]), 3.0)
     assert pair.pairs.shape[1] == 2
     torch.testing.assert_close(evaluate(model, pair, ("energy",)).energy, 2 * alone, rtol=1e-10, atol=0.0)
+
+
+def test_the_cutoff_function_is_flat_at_both_ends():
+    envelope = BinomialCutoff(3.0, 5)
+    r = torch.tensor([1e-3, 2.999], requires_grad=True)
+    values = one = envelope(r)
+    for order in range(1, 4):
+        (one,) = torch.autograd.grad(one.sum(), r, create_graph=True)
+        # 1 − O(r^5) at 0 and O((r_c − r)^4) at the cutoff
+        assert abs(float(one[0].detach())) < 1e3 * 1e-3 ** (5 - order)
+        assert abs(float(one[1].detach())) < 1e3 * 1e-3 ** (4 - order)
+    assert float(values[0].detach()) == pytest.approx(1.0, abs=1e-12)
+    assert envelope(torch.tensor([3.0, 4.0])).tolist() == [0.0, 0.0]
 
 
 @pytest.mark.parametrize(

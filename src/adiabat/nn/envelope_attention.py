@@ -1,4 +1,7 @@
-"""Attention of an atom to its neighbors, weighted by the cutoff function (DPA-4, arXiv:2606.02419)."""
+"""Attention of an atom to its neighbors, weighted by the cutoff function, and of a pair to parts of its message.
+
+Both are DPA-4's (arXiv:2606.02419).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from adiabat.geometry import Graph
 from adiabat.nn.mlp import dense
 
 EPSILON = 1e-7
+ALIKE = 0.02  # of what is competed for
 
 
 class EnvelopeAttention(nn.Module):
@@ -54,3 +58,27 @@ class EnvelopeAttention(nn.Module):
         """Of each atom's sums, by channel `[atoms, channels]`."""
         gates = torch.sigmoid(self.gate_norm(scalars) @ self.gate)
         return gates.repeat_interleave(scalars.shape[1] // self.heads, dim=1)
+
+
+class Competition(nn.Module):
+    """Shares of several parts in a pair's message: softmax of w_f · n(y_f), a little of which they have alike.
+
+    Args:
+        parts: how many, f.
+        channels: of each.
+        normalized: whether n is a norm, or nothing.
+    """
+
+    def __init__(self, parts: int, channels: int, normalized: bool):
+        super().__init__()
+        self.norms = nn.ModuleList(
+            nn.RMSNorm(channels, eps=EPSILON) if normalized else nn.Identity() for _ in range(parts)
+        )
+        self.weights = nn.Parameter(0.01 * torch.randn(channels, parts))
+
+    def forward(self, scalars: Tensor) -> Tensor:
+        """`[pairs, parts · channels]`, the same for all channels of a part, of the pairs' scalars."""
+        parts = zip(self.norms, scalars.split(self.weights.shape[0], dim=1), self.weights.unbind(1), strict=True)
+        shares = torch.softmax(torch.stack([norm(y) @ w for norm, y, w in parts], dim=1), dim=1)
+        shares = (1.0 - ALIKE) * shares + ALIKE / shares.shape[1]
+        return shares.repeat_interleave(self.weights.shape[0], dim=1)

@@ -12,7 +12,7 @@ multi-focus (`Focus`, `Competition`), with attention (`EnvelopeAttention`). Prog
 | D_ij, Wigner's matrices | `frames.rows` | [pairs, orders, (l_max+1)²], 1 |
 | w(r_ij), envelope | `weight` | [pairs, 1], 1 |
 | radial features of a pair, by degree | `radial` | [pairs, l_max+1, channels], 1 |
-| α_ij, attention | `of_pair` | [pairs, channels], the same for all channels of a head, 1 |
+| α_ij, attention | `shares` | [pairs, channels], the same for all channels of a head, 1 |
 | 𝒟_i, descriptor | `features`, l = 0 of the last x | [atoms, channels], 1 |
 | E_i | `atomic_energies` | [atoms], eV |
 
@@ -27,7 +27,7 @@ features start to rise from 0 where the first neighbor comes in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil
 from typing import Literal, Self
@@ -43,7 +43,7 @@ from adiabat.nn.cutoffs import BinomialCutoff
 from adiabat.nn.degree_mixing import DegreeMixing, Mixing
 from adiabat.nn.degrees import DegreeGate, DegreeLinear, DegreeNorm
 from adiabat.nn.embedding import ElementEmbedding
-from adiabat.nn.envelope_attention import EPSILON, EnvelopeAttention
+from adiabat.nn.envelope_attention import Competition, EnvelopeAttention
 from adiabat.nn.environment_seed import EnvironmentSeed
 from adiabat.nn.gated_layers import GatedLayers
 from adiabat.nn.grid_layers import GridFeedForward, MessageProduct
@@ -55,7 +55,6 @@ from adiabat.nn.so2 import FrameBuilder, PairFrames, SO2Linear, orders
 from adiabat.nn.wigner import order_scale
 from adiabat.potential import ArchitectureConfig, AtomicPotential
 
-ALIKE = 0.02  # of what focuses compete for
 FLOOR = 0.25  # of the sum of squared weights that neighborhoods are divided by the root of
 
 
@@ -163,36 +162,22 @@ class Focus(nn.Module):
         self.gates = nn.ModuleList(DegreeGate(degrees, width) for _ in range(config.mixing_layers - 1))
         self.attention = EnvelopeAttention(width, config.heads) if config.heads else None
 
-    def forward(self, y: Tensor) -> Tensor:
-        """`[pairs, orders, channels]` to the same."""
+    def forward(self, y: Tensor, scalars: Tensor, radial: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
+        """Messages `[pairs, orders, channels]`, and what their sums are multiplied by `[atoms, channels]`.
+
+        Args:
+            y: features in the frames `[pairs, orders, channels]`.
+            scalars: of the atoms `[atoms, channels]`.
+            radial: of the pairs `[pairs, channels]`.
+            edges: the pairs.
+        """
         for k, linear in enumerate(self.linears):
             new = linear(y)
             y = y + (self.gates[k](new) if k < len(self.gates) else new)
-        return y
-
-    def factors(self, scalars: Tensor, radial: Tensor, edges: Edges) -> tuple[Tensor, Tensor]:
-        """What pairs `[pairs, channels or 1]` and the sums over them `[atoms, channels]` are multiplied by."""
         if self.attention is None:
-            return edges.weight, edges.density[:, 0].expand(-1, scalars.shape[1])
-        return self.attention(scalars, radial, edges.weight, edges.frames.graph), self.attention.gates(scalars)
-
-
-class Competition(nn.Module):
-    """Shares of the focuses in a pair's message: softmax of w_f · n(y_f), a little of which they have alike."""
-
-    def __init__(self, config: DPA4Config):
-        super().__init__()
-        count, width = config.focuses, config.focus_width
-        self.norms = nn.ModuleList(
-            nn.RMSNorm(width, eps=EPSILON) if config.normalized else nn.Identity() for _ in range(count)
-        )
-        self.weights = nn.Parameter(0.01 * torch.randn(width, count))
-
-    def forward(self, scalars: Sequence[Tensor]) -> Sequence[Tensor]:
-        """`[pairs, 1]` of each focus, of its scalars `[pairs, channels]`."""
-        scores = [norm(y) @ w for norm, y, w in zip(self.norms, scalars, self.weights.unbind(1), strict=True)]
-        shares = torch.softmax(torch.stack(scores, dim=1), dim=1)
-        return ((1.0 - ALIKE) * shares + ALIKE / len(scores)).split(1, dim=1)
+            return y * edges.weight[:, None], edges.density[:, 0].expand(-1, y.shape[2])
+        shares = self.attention(scalars, radial, edges.weight, edges.frames.graph)
+        return y * shares[:, None], self.attention.gates(scalars)
 
 
 class Convolution(ConstantModule):
@@ -208,7 +193,9 @@ class Convolution(ConstantModule):
         self.radial = dense(channels, hidden, bias=False) if hidden != channels else nn.Identity()
         self.mixing = DegreeMixing(l_max, m_max, hidden, config.mixing, config.mixing_rank)
         self.focuses = nn.ModuleList(Focus(config) for _ in range(config.focuses))
-        self.competition = Competition(config) if config.focuses > 1 else None
+        self.competition = None
+        if config.focuses > 1:
+            self.competition = Competition(config.focuses, self.width, config.normalized)
         self.register_constant("scale", order_scale(l_max, m_max)[:, None])
         self.message = None
         if config.message is not None:
@@ -218,16 +205,13 @@ class Convolution(ConstantModule):
     def forward(self, x: Tensor, edges: Edges) -> Tensor:
         """`[atoms, (l_max+1)², channels]` to the same."""
         x, radial = self.inward(x), self.radial(edges.radial)
-        parts = self.mixing(edges.frames.of_neighbors(x), radial).split(self.width, dim=2)
-        made = [focus(y) for focus, y in zip(self.focuses, parts, strict=True)]
+        y = self.mixing(edges.frames.of_neighbors(x), radial)
+        inputs = zip(*(part.split(self.width, dim=-1) for part in (y, x[:, 0], radial[:, 0])), strict=True)
+        found = [focus(*own, edges) for focus, own in zip(self.focuses, inputs, strict=True)]
+        messages, factors = (torch.cat(part, dim=-1) for part in zip(*found, strict=True))
         if self.competition is not None:
-            shares = self.competition([y[:, 0] for y in parts])
-            made = [y * share[:, None] for y, share in zip(made, shares, strict=True)]
-        scalars = zip(x[:, 0].split(self.width, dim=1), radial[:, 0].split(self.width, dim=1), strict=True)
-        factors = [focus.factors(*own, edges) for focus, own in zip(self.focuses, scalars, strict=True)]  # type: ignore[operator]
-        messages = torch.cat([y * of_pair[:, None] for y, (of_pair, _) in zip(made, factors, strict=True)], dim=2)
-        of_sums = torch.cat([of_atom for _, of_atom in factors], dim=1)
-        sums = edges.frames.sum(messages) * of_sums[:, None] * self.scale
+            messages = messages * self.competition(y[:, 0])[:, None]
+        sums = edges.frames.sum(messages) * factors[:, None] * self.scale
         return self.outward(sums if self.message is None else sums + self.message(sums, x))
 
 
