@@ -1,7 +1,8 @@
-"""How many symmetry functions a linear model of ethanol needs, chosen from a large pool in four ways.
+"""How many symmetry functions a linear model of ethanol needs, chosen from a large pool in four ways or by hand.
 
 All functions are computed once. For every number of functions and each way of choosing them (for each element, from
-the training features alone) energies and forces of 60 frames are fitted again, and forces of 60 others compared.
+the training features alone) energies and forces of 60 frames are fitted again, and forces of 60 others compared. Sets
+by hand are recipes: evenly shifted Gaussians, and angles of every width, power and sign for every two elements.
 
     python benchmarks/feature_selection.py [picture.svg]
 """
@@ -18,7 +19,12 @@ from adiabat.fit.reduced import Ridge, Triangle
 from adiabat.geometry import Graph
 from adiabat.quickstart import shipped
 
-COUNTS = (4, 8, 16, 32, 64)
+COUNTS = (4, 8, 15, 33, 63)
+HAND = {
+    15: {"centered": (), "shifted": 3, "angular": (0.5,), "zetas": (1.0,), "signs": (1,)},
+    33: {"centered": (), "shifted": 7, "angular": (0.5,), "zetas": (1.0,)},
+    63: {"centered": (), "shifted": 5, "angular": (0.5, 4.0), "zetas": (1.0, 4.0)},
+}
 WAYS = ("cur", "farthest", "pearson", "random")
 SEEDS = 3  # of random choices, whose mean is shown
 
@@ -41,36 +47,48 @@ def designed(model: Local, frames: list) -> tuple[torch.Tensor, torch.Tensor, li
     return torch.cat(rows), torch.cat(labels), moments
 
 
+class Pool:
+    """Symmetry functions of a recipe, in 60 frames to fit and 60 to compare."""
+
+    def __init__(self, recipe: dict, frames: list):
+        descriptor = {"kind": "acsf", "cutoff": 5.0, "recipe": recipe}
+        model = Local(LocalConfig.parse({"descriptor": descriptor}), [1, 6, 8])
+        with torch.no_grad():
+            self.rows, self.labels, self.moments = designed(model, frames[:60])
+            self.other_rows, self.other_labels, _ = designed(model, frames[60:])
+        self.size = model.descriptor.size
+        self.is_force = torch.arange(len(self.other_labels)) % 28 != 0  # nine atoms: a row of energy, 27 of forces
+
+    def error(self, chosen: list[list[int]] | None = None) -> float:
+        """Root-mean-square error of forces, meV/Å, with these functions of each element, or all."""
+        chosen = chosen or [list(range(self.size))] * 3
+        columns = [k * (1 + self.size) + c for k, own in enumerate(chosen) for c in (0, *(1 + c for c in own))]
+        triangle = Triangle(len(columns))
+        triangle.add(self.rows[:, columns], self.labels)
+        ridge = Ridge(triangle)
+        left = self.other_rows[:, columns] @ ridge.solve(ridge.evidence()[0]).weights - self.other_labels
+        return 1000.0 * float(left[self.is_force].square().mean().sqrt())
+
+    def choice(self, way: str, count: int, **options) -> list[list[int]]:
+        """Functions of each element."""
+        return [select(SelectConfig(method=way, count=count, **options), own.covariance()) for own in self.moments]
+
+
 def main() -> None:
     torch.set_default_dtype(torch.float64)
     frames = [f for f in read(str(shipped("ethanol")), index=":123") if f.system.atoms > 1]
-    model = Local(LocalConfig.parse({"descriptor": {"kind": "acsf", "cutoff": 5.0}}), [1, 6, 8])
-    with torch.no_grad():
-        rows, labels, moments = designed(model, frames[:60])
-        other_rows, other_labels, _ = designed(model, frames[60:])
-    size = model.descriptor.size
-    is_force = torch.arange(len(other_labels)) % 28 != 0  # nine atoms: a row of energy, 27 of forces
-
-    def error(chosen: list[list[int]]) -> float:
-        """Root-mean-square error of forces, meV/Å, with these functions of each element."""
-        columns = [place * (1 + size) + k for place, own in enumerate(chosen) for k in (0, *(1 + c for c in own))]
-        triangle = Triangle(len(columns))
-        triangle.add(rows[:, columns], labels)
-        ridge = Ridge(triangle)
-        left = other_rows[:, columns] @ ridge.solve(ridge.evidence()[0]).weights - other_labels
-        return 1000.0 * float(left[is_force].square().mean().sqrt())
-
-    def choice(way: str, count: int, **options) -> list[list[int]]:
-        return [select(SelectConfig(method=way, count=count, **options), own.covariance()) for own in moments]
-
-    whole = error([list(range(size))] * 3)
-    print(f"all {size}: {whole:.0f} meV/Å", flush=True)
+    pool = Pool({}, frames)
+    whole = pool.error()
+    print(f"all {pool.size}: {whole:.0f} meV/Å", flush=True)
+    by_hand = [Pool(recipe, frames).error() for recipe in HAND.values()]
+    print("by hand                 " + " ".join(f"{value:6.0f}" for value in by_hand), flush=True)
+    plt.plot(list(HAND), by_hand, "s-", label="by hand")
     for way in WAYS:
         seeds = [{"seed": seed} for seed in range(SEEDS)] if way == "random" else [{}]
-        found = [sum(error(choice(way, count, **one)) for one in seeds) / len(seeds) for count in COUNTS]
+        found = [sum(pool.error(pool.choice(way, count, **one)) for one in seeds) / len(seeds) for count in COUNTS]
         print(f"{way:9s} " + " ".join(f"{value:6.0f}" for value in found), flush=True)
         plt.plot(COUNTS, found, "o-", label=way)
-    plt.axhline(whole, color="gray", linestyle="--", label=f"all {size}")
+    plt.axhline(whole, color="gray", linestyle="--", label=f"all {pool.size}")
     plt.xscale("log", base=2)
     plt.xticks(COUNTS, [str(count) for count in COUNTS])
     plt.xlabel("symmetry functions of each element")
