@@ -1,6 +1,6 @@
 """Layers for coefficients of all degrees side by side, `[atoms, (l_max+1)², channels]`: all orders of one alike.
 
-They are those of Equiformer V2 (Y.-L. Liao et al., ICLR 2024, doi:10.48550/arXiv.2306.12059).
+As in Equiformer V2 (Y.-L. Liao et al., ICLR 2024, doi:10.48550/arXiv.2306.12059).
 """
 
 from __future__ import annotations

@@ -68,13 +68,8 @@ class FrameBuilder(nn.Module):
         super().__init__()
         self.l_max = l_max
         self.wigner = WignerRows(l_max, m_max)
-        places = {
-            (l, m): place
-            for place, (l, m) in enumerate(
-                (l, m) for l in range(l_max + 1) for m in range(-min(l, m_max), min(l, m_max) + 1)
-            )
-        }
-        order = torch.tensor([places[key] for key in orders(l_max, m_max)])
+        by_degree = sorted(orders(l_max, m_max))
+        order = torch.tensor([by_degree.index(key) for key in orders(l_max, m_max)])
         self.register_buffer("order", order, persistent=False)
 
     def forward(self, directions: Tensor, graph: Graph) -> PairFrames:
@@ -89,9 +84,9 @@ class FrameBuilder(nn.Module):
 
 
 class SO2Linear(nn.Module):
-    """y_0 = W_0 x_0, y_−m = U_m x_−m − V_m x_m, y_m = V_m x_−m + U_m x_m, W, U, V over degrees and channels (eq. 5).
+    """y_0 = W_0 x_0, y_−m = U_m x_−m − V_m x_m, y_m = V_m x_−m + U_m x_m, W, U, V over degrees and channels.
 
-    A turn about the pair changes nothing. Mirror images may differ, as V mixes cosines and sines.
+    It commutes with turns about the pair. Mirror images may differ, as V mixes cosines and sines.
 
     Args:
         l_max: highest degree.

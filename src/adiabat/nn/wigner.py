@@ -79,7 +79,7 @@ class WignerRows(ConstantModule):
 def order_scale(l_max: int, m_max: int) -> np.ndarray:
     """√((2l+1)/(2m_max+1)) for each component of degrees l > m_max, 1 for others `[(l_max+1)²]`.
 
-    It makes up for the orders that a frame with `m_max` < l leaves out (eSCN).
+    It makes up for the orders that a frame with `m_max` < l leaves out.
     """
     sizes = np.arange(l_max + 1)
     factors = np.where(sizes > m_max, np.sqrt((2 * sizes + 1) / (2 * m_max + 1)), 1.0)
