@@ -94,7 +94,7 @@ def test_fitted_saved_run_and_frozen(kind, regressor, data, tmp_path):
     quick = quickest(potential)
     if available() is None:
         assert (quick is not potential) == (kind in FROZEN)
-    tolerance = 1e-5 if kind == "ead" else 1e-10 if regressor != "network" else 1e-5  # from tables
+    tolerance = 1e-5 if kind == "ead" else 1e-10  # ead has tables
     for graph, want in zip(graphs, (WANT, WANT[:2]), strict=True):
         expected = evaluate(potential, graph, want)
         same(evaluate(quick, quick.prepare(graph), want), expected, want, tolerance)

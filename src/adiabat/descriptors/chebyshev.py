@@ -41,6 +41,7 @@ from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
 from adiabat.kernels.build import available
 from adiabat.kernels.chebyshev_sums import NAME, ChebyshevSums
+from adiabat.nn.constants import ConstantModule
 from adiabat.nn.cutoffs import CosineCutoff
 from adiabat.nn.radial import ChebyshevBasis
 from adiabat.nn.spherical_harmonics import SphericalHarmonics
@@ -98,7 +99,7 @@ def legendre_of_chebyshev(order: int, low: float = -1.0, high: float = 1.0) -> n
     return np.einsum("na,nl,n,l->al", chebyshev, legendre, weights, np.arange(order + 1) + 0.5)
 
 
-class Chebyshev(Descriptor):
+class Chebyshev(Descriptor, ConstantModule):
     """Coefficients of the radial and the angular distribution of neighbors.
 
     Args:
@@ -106,7 +107,6 @@ class Chebyshev(Descriptor):
         elements: atomic numbers.
 
     Attributes:
-        sums: w of each element in each sum `[sums, elements]`.
         legendre: b_αl `[angular_order + 1, angular_order + 1]`.
 
     Raises ConfigError if the angular cutoff is the larger one.
@@ -125,15 +125,13 @@ class Chebyshev(Descriptor):
         self.config = config
         kinds, order = len(self.elements), config.angular_order
         rows = [[1.0] * kinds, config.spins(self.elements)] if kinds > 1 else [[1.0]]
-        self.sums = np.array(rows)
-        self.register_buffer("spins", torch.from_numpy(self.sums), persistent=False)
+        self.register_constant("spins", np.array(rows))
         self.basis = ChebyshevBasis(config.radial_order + 1)
         self.cut, self.angular_cut = CosineCutoff(config.cutoff), CosineCutoff(config.angular_cutoff)
         self.harmonics = SphericalHarmonics(order, "norm")
         self.legendre = legendre_of_chebyshev(order, *((-1.0, 1.0) if config.domain == "cosine" else (0.0, pi)))
-        degrees = np.repeat(self.legendre, 2 * np.arange(order + 1) + 1, axis=1)
-        self.register_buffer("degrees", torch.from_numpy(degrees), persistent=False)
-        self.register_buffer("aligned", torch.from_numpy(self.legendre.sum(axis=1)), persistent=False)
+        self.register_constant("degrees", np.repeat(self.legendre, 2 * np.arange(order + 1) + 1, axis=1))
+        self.register_constant("aligned", self.legendre.sum(axis=1))
         self.sizes = (len(rows) * (config.radial_order + order + 2),) * kinds
         self._kernel: ChebyshevSums | None = None
         self._frozen = False
@@ -178,5 +176,5 @@ class Chebyshev(Descriptor):
         """The same in C++, for both floating-point types; CapabilityError if this machine has no compiler."""
         if self._kernel is None:
             cutoffs = (self.config.cutoff, self.config.angular_cutoff)
-            self._kernel = ChebyshevSums(cutoffs, self.config.radial_order + 1, self.sums, self.legendre)
+            self._kernel = ChebyshevSums(cutoffs, self.config.radial_order + 1, self._exact["spins"], self.legendre)
         return self._kernel

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations_with_replacement
 from typing import NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from adiabat.kernels.symmetry_functions import Window
+from adiabat.nn.constants import ConstantModule
 from adiabat.nn.inner_cutoffs import KINDS, CompactFunction, InnerCutoff
 
 T = TypeVar("T")
@@ -32,7 +34,7 @@ Angle = Window | tuple[float, int]
 """A window of the angle in radians, or ζ and sign of 2^(1−ζ) (1 + sign cos θ)^ζ."""
 
 
-class Ranges(nn.Module):
+class Ranges(ConstantModule):
     """Values of some ranges."""
 
     eta: Tensor
@@ -46,8 +48,7 @@ class Ranges(nn.Module):
         self.windows = nn.ModuleList(_module(w) for w in windows)
         self.gaussian, self.waves = any(r.eta for r in ranges), any(r.kappa for r in ranges)
         for name in ("eta", "shift", "kappa"):
-            own = torch.tensor([getattr(r, name) for r in ranges], dtype=torch.float64)
-            self.register_buffer(name, own, persistent=False)
+            self.register_constant(name, np.array([getattr(r, name) for r in ranges]))
         self.register_buffer("place", torch.tensor([windows.index(r.window) for r in ranges]), persistent=False)
 
     def forward(self, r: Tensor) -> Tensor:
