@@ -15,17 +15,23 @@ from adiabat.geometry import Graph, PairList, System
 from adiabat.nn.cutoffs import BinomialCutoff
 from adiabat.testing.battery import run_battery
 
-PLAIN = {"mixing": "none", "heads": 0, "seeded": False, "norms": (True, False, True, True), "l_max": 1, "layers": 1}
+PLAIN = {
+    "mixing": "none",
+    "heads": 0,
+    "seeded": False,
+    "norms": (True, False, True, True),
+    "l_max": 1,
+    "layers": 1,
+}
 ROTATIONS = {
     "focuses": 2,
     "focus_channels": 2,
-    "normalized": False,
     "layers": 1,
     "feed_forward": {"domain": "rotations", "product": "branches", "branches": 2},
     "message": {"domain": "rotations"},
     "readout": {"domain": "rotations", "product": "network"},
 }
-CASES = {"small": {}, "plain": PLAIN, "rotations": ROTATIONS}
+CASES = {"small": {}, "normalized": {"normalized": True, "layers": 1}, "plain": PLAIN, "rotations": ROTATIONS}
 
 
 def _model(elements=(1, 6, 8), **changes):

@@ -59,7 +59,7 @@ FLOOR = 0.25  # of the sum of squared weights that neighborhoods are divided by 
 
 
 class DPA4Config(ArchitectureConfig):
-    """Options of DPA-4; the defaults are DeePMD-kit's."""
+    """Options of DPA-4; the defaults are DeePMD-kit's, but for `normalized`, which its examples turn off too."""
 
     method: Literal["dpa4"] = "dpa4"
     """Name of the architecture."""
@@ -93,7 +93,7 @@ class DPA4Config(ArchitectureConfig):
     """Powers of the cutoff functions of basis and messages; larger ones fall later."""
     seeded: bool = True
     """Whether the first features know the neighborhood."""
-    normalized: bool = True
+    normalized: bool = False
     """Whether what vanishes at the cutoff is divided by its size; forces then change fast just inside of it."""
     norms: tuple[bool, bool, bool, bool] = (False, True, True, False)
     """Whether there is a norm before and after the convolution, before and after the feed-forward network."""
