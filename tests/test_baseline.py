@@ -23,7 +23,7 @@ from adiabat.errors import CapabilityError, ConfigError
 from adiabat.evaluate import derive, evaluate
 from adiabat.fit.baseline import WithoutBaseline
 from adiabat.geometry import Graph, System
-from adiabat.potential import Sum
+from adiabat.sums import Sum
 from adiabat.training import train
 
 ALL = ("energy", "forces", "stress")

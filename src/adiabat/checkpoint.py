@@ -30,7 +30,8 @@ from adiabat.architectures import build, method
 from adiabat.archive import read_archive, write_archive
 from adiabat.data.info import DataInfo
 from adiabat.errors import CheckpointError, ConfigError
-from adiabat.potential import ArchitectureConfig, Potential, Referenced, Sum
+from adiabat.potential import ArchitectureConfig, Potential, Referenced
+from adiabat.sums import Sum
 
 VERSION = 1
 Content = tuple[dict[str, Tensor], dict[str, Any]]

@@ -30,7 +30,8 @@ from adiabat.fit.projection import ProjectionFitter
 from adiabat.fit.result import FitResult
 from adiabat.geometry import Graph
 from adiabat.metrics import Evaluation, evaluate_dataset
-from adiabat.potential import Potential, Referenced, Sum
+from adiabat.potential import Potential, Referenced
+from adiabat.sums import Sum
 
 MODEL, CONFIG = "model.adiabat", "config.yaml"
 # fitters that keep nothing between runs, and why

@@ -15,7 +15,7 @@ from adiabat.evaluate import evaluate
 from adiabat.fit.gradient import GradientConfig, GradientFitter
 from adiabat.geometry import Graph, System
 from adiabat.kernels.build import available
-from adiabat.potential import Sum
+from adiabat.sums import Sum
 from adiabat.testing.battery import check_ext, run_battery
 from adiabat.testing.structures import structures
 

@@ -13,9 +13,10 @@ from adiabat.data import write
 from adiabat.errors import CapabilityError, CheckpointError, ConfigError
 from adiabat.evaluate import evaluate
 from adiabat.geometry import Graph, System
-from adiabat.potential import Referenced, Sum
+from adiabat.potential import Referenced
 from adiabat.pretrained.importers.spookynet import from_kit, read_spookynet
 from adiabat.pretrained.kit import Kit
+from adiabat.sums import Sum
 from adiabat.testing.battery import check_ext, run_battery
 from adiabat.testing.parity import parity
 from adiabat.testing.structures import structures

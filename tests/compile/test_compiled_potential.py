@@ -13,7 +13,8 @@ from adiabat.errors import CapabilityError, ConfigError, GeometryError
 from adiabat.evaluate import evaluate
 from adiabat.geometry import Graph, System
 from adiabat.geometry.system import Environment
-from adiabat.potential import Referenced, Sum
+from adiabat.potential import Referenced
+from adiabat.sums import Sum
 
 WANT = ("energy", "forces", "stress")
 

@@ -31,7 +31,8 @@ from adiabat.fit.result import FitResult
 from adiabat.geometry.system import check_elements
 from adiabat.metrics import Evaluation, evaluate_dataset
 from adiabat.model import Model, load
-from adiabat.potential import Potential, Referenced, Sum
+from adiabat.potential import Potential, Referenced
+from adiabat.sums import Sum
 from adiabat.training import CONFIG, MODEL, Sources, check_folder, read_parts
 from adiabat.transfer.forgetting import Forgetting, forgetting
 from adiabat.transfer.generate import DIMER, generate
