@@ -54,9 +54,11 @@ def test_learns_and_keeps_the_best_weights(tmp_path):
     assert [row["epoch"] for row in rows] == list(range(1, 26))
 
 
-def test_lbfgs_learns():
-    options = {"epochs": 6, "batch_size": 16, "optimizer": {"kind": "lbfgs", "rate": 1.0}, "ema_decay": None}
-    result = fitter(options | {"clip": None}).fit()
+@pytest.mark.parametrize(("batch", "schedule"), [(16, "constant"), (100, "cosine")])
+def test_lbfgs_learns(batch, schedule):
+    options = {"epochs": 6, "batch_size": batch, "optimizer": {"kind": "lbfgs", "rate": 1.0}, "ema_decay": None}
+    result = fitter(options | {"clip": None, "schedule": {"kind": schedule}}).fit()
+    assert result.epochs == 6  # with a rate of 0 the line search would break
     assert result.best["valid_forces_rmse"] < 0.3 * result.history[0]["valid_forces_rmse"]
 
 

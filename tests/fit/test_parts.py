@@ -19,19 +19,26 @@ from adiabat.fit.state import load_state, save_state
 
 def test_schedules():
     constant = Schedule(ScheduleConfig(kind="constant"), 10)
-    assert constant.factor(7, 0.5) == 1.0
+    assert constant.factor(7, 1, 2) == 1.0
     exponential = Schedule(ScheduleConfig(kind="exponential", gamma=0.9), 10)
-    assert exponential.factor(0, 1.0) == 1.0
-    assert exponential.factor(3, 0.5) == pytest.approx(0.9**3)
+    assert exponential.factor(0, 1, 2) == 1.0
+    assert exponential.factor(3, 1, 2) == pytest.approx(0.9**3)
     cosine = Schedule(ScheduleConfig(kind="cosine", floor=0.01), 10)
-    assert cosine.factor(0, 0.0) == pytest.approx(1.0)
-    assert cosine.factor(5, 0.0) == cosine.factor(4, 1.0) == pytest.approx(0.5)
-    assert cosine.factor(5, 0.0) > cosine.factor(5, 0.5) > cosine.factor(5, 1.0)
-    assert cosine.factor(9, 1.0) == pytest.approx(0.01)
+    assert cosine.factor(0, 0, 4) == pytest.approx(1.0)
+    assert cosine.factor(5, 0, 4) == pytest.approx(0.5)
+    assert cosine.factor(5, 0, 4) > cosine.factor(5, 1, 4) > cosine.factor(6, 0, 4)
+    assert cosine.factor(9, 99, 100) == pytest.approx(0.01)
     late = Schedule(ScheduleConfig(kind="cosine", warmup=2), 4)
-    assert [late.factor(1, 1.0), late.factor(2, 1.0), late.factor(3, 1.0)] == pytest.approx([1.0, 0.5, 0.0])
+    assert [late.factor(1, 1, 2), late.factor(2, 0, 2), late.factor(3, 0, 2)] == pytest.approx([1.0, 1.0, 0.5])
     warm = Schedule(ScheduleConfig(kind="constant", warmup=2), 10)
-    assert [warm.factor(0, 0.5), warm.factor(1, 0.5), warm.factor(2, 0.5)] == pytest.approx([0.25, 0.75, 1.0])
+    assert [warm.factor(0, 0, 2), warm.factor(1, 0, 2), warm.factor(2, 0, 2)] == pytest.approx([0.25, 0.75, 1.0])
+
+
+@pytest.mark.parametrize("kind", ["constant", "exponential", "cosine", "plateau"])
+def test_no_step_is_of_no_length(kind):
+    schedule = Schedule(ScheduleConfig(kind=kind, warmup=2), 5)
+    for steps in (1, 3):
+        assert all(schedule.factor(epoch, step, steps) > 0 for epoch in range(5) for step in range(steps))
 
 
 def test_plateau_drops_after_patience():
@@ -39,7 +46,7 @@ def test_plateau_drops_after_patience():
     factors = []
     for epoch, loss in enumerate([1.0, 0.9, 0.9, 0.9, 0.9, 0.8]):
         plateau.after(loss)
-        factors.append(plateau.factor(epoch, 1.0))
+        factors.append(plateau.factor(epoch, 0, 1))
     assert factors == [1.0, 1.0, 1.0, 1.0, 0.5, 0.5]
 
 

@@ -141,7 +141,7 @@ class GradientFitter:
         errors, rate, steps = Errors(terms), base, self.train.steps(epoch)
         self._progress.step(epoch, 0, steps)
         for step, batch in enumerate(self.train.batches(epoch)):
-            rate = base * self.schedule.factor(epoch, (step + 1) / steps)
+            rate = base * self.schedule.factor(epoch, step, steps)
             self._step(batch, terms, rate, errors, epoch)
             self._progress.step(epoch, step + 1, steps)
         row: dict[str, Any] = {"epoch": epoch + 1, "rate": rate, "stage": 1 if terms is self._first else 2}

@@ -53,13 +53,14 @@ class Schedule:
         self.epochs = epochs
         self.state: dict[str, Any] = {"drop": 1.0, "best": math.inf, "waited": 0}
 
-    def factor(self, epoch: int, fraction: float) -> float:
-        """Factor at `fraction` (0 to 1) of the way through `epoch` (from 0)."""
+    def factor(self, epoch: int, step: int, steps: int) -> float:
+        """Factor of a step (from 0) of `steps` in an epoch (from 0): never 0, which L-BFGS could not search along."""
         config = self.config
-        if epoch + fraction < config.warmup:
-            return (epoch + fraction) / config.warmup
+        begun = epoch + step / steps
+        if begun < config.warmup:
+            return (epoch + (step + 1) / steps) / config.warmup
         done = max(epoch - config.warmup, 0)
-        share = min(1.0, (epoch + fraction - config.warmup) / max(1, self.epochs - config.warmup))
+        share = min(1.0, (begun - config.warmup) / max(1, self.epochs - config.warmup))
         value = {
             "constant": 1.0,
             "exponential": config.gamma**done,
