@@ -8,8 +8,9 @@ from adiabat import train
 from adiabat.architectures.local.local import Local, LocalConfig
 from adiabat.data import Frame, MemoryDataset
 from adiabat.described import REGRESSORS
-from adiabat.errors import ConfigError
+from adiabat.errors import ConfigError, FitError
 from adiabat.evaluate import evaluate
+from adiabat.fit.iterative import Rows, damped
 from adiabat.fit.linear import LinearConfig, LinearFitter
 from adiabat.fit.reduced import Ridge, Triangle, lasso, relevance
 from adiabat.geometry import Graph
@@ -161,6 +162,55 @@ def test_refits_to_both_parts(regularization):
     assert not torch.allclose(part, whole, rtol=1e-2)
     with pytest.raises(ConfigError, match="counts all frames alike"):
         LinearConfig(refit=True, group_weights={"liquid": 2.0}).check()
+
+
+def kept(a, y):
+    rows = Rows(a.shape[1])
+    for begin in range(0, len(a), 37):
+        rows.add(a[begin : begin + 37], y[begin : begin + 37])
+    return rows
+
+
+@pytest.mark.parametrize("rows", [400, 9])
+def test_iterations_find_the_ridge(rows):
+    a, _, y = problem(rows)
+    u = torch.linalg.cholesky(torch.eye(12) + 0.3, upper=True)
+    for penalty in (None, u):
+        expected = Ridge(streamed(a, y), penalty).solve(1e-3)
+        found, count = damped(kept(a, y).scaled(1.0), penalty, 1e-3, 200)
+        torch.testing.assert_close(found.weights, expected.weights, rtol=1e-8, atol=1e-8)
+        assert 0 < count < 200
+    scaled = kept(a, y).scaled(3.0)
+    assert scaled.mean_square(expected.weights) == pytest.approx(9.0 * kept(a, y).mean_square(expected.weights))
+    assert damped(kept(a, y), None, 1e-3, 1)[1] == 1
+
+
+@pytest.mark.parametrize("regressor", ["linear", "gaussian_process"])
+def test_iterative_fits_are_those_of_qr(regressor):
+    torch.manual_seed(0)
+    truth = model("linear")
+    torch.nn.init.normal_(truth.head.weights)
+    frames, options = noisy(labeled(truth)), {"points": 5} if regressor == "gaussian_process" else {}
+    found = []
+    for solver in ("qr", "iterative"):
+        torch.manual_seed(1)
+        potential = model(regressor, **options)
+        config = LinearConfig(regularization="ridge", alphas=(0.01, 0.1), solver=solver, refit=True)
+        result = LinearFitter(potential, MemoryDataset(frames[:8]), MemoryDataset(frames[8:]), config).fit()
+        found.append((potential.head.weights.detach(), result.best["valid_loss"]))
+    torch.testing.assert_close(found[1][0], found[0][0], rtol=1e-5, atol=1e-7)
+    assert found[1][1] == pytest.approx(found[0][1], rel=1e-6)
+
+
+def test_iterative_refuses_what_it_has_not():
+    with pytest.raises(ConfigError, match="no decomposition for regularization evidence"):
+        LinearConfig(solver="iterative").check()
+    with pytest.raises(ConfigError, match="need fit.solver qr"):
+        LinearConfig(solver="iterative", regularization="ridge", uncertainty=True).check()
+    frames = labeled(model("linear"))
+    config = LinearConfig(solver="iterative", regularization="ridge", memory=1e-6)
+    with pytest.raises(FitError, match=r"fit.memory is 1e-06 GB: .* the other fit.solver"):
+        LinearFitter(model("linear"), frames, frames, config)
 
 
 def test_uncertainty_is_the_spread_of_the_weights():

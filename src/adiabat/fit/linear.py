@@ -23,6 +23,7 @@ from adiabat.described import DescribedPotential, Design
 from adiabat.errors import ConfigError, FitError
 from adiabat.evaluate import evaluate
 from adiabat.fit.evidence import most_probable
+from adiabat.fit.iterative import Rows, damped
 from adiabat.fit.losses import LossConfig, Term
 from adiabat.fit.receipt import check_labels, group_weights
 from adiabat.fit.reduced import GroupLasso, Ridge, Solution, Triangle, lasso, refitted, relevance
@@ -60,6 +61,11 @@ class LinearConfig(Settings):
     """The largest strength whose validation loss is within this fraction of the lowest is taken (group_lasso)."""
     refit: bool = False
     """Once the validation frames have chosen and judged, solve again with their rows as well."""
+    solver: Literal["qr", "iterative"] = "qr"
+    """qr: rows are folded into a triangle, whose memory grows with the square of the number of weights and not with
+    the rows; iterative: rows are kept and LSMR goes over them, for more weights than that (ridge, none)."""
+    iterations: int = Field(default=2000, ge=1)
+    """Most iterations for a strength (iterative)."""
     uncertainty: bool = False
     """Keep the weights' covariance, so that predictions have an uncertainty (evidence, ridge, relevance)."""
     group_key: str = "group"
@@ -70,7 +76,7 @@ class LinearConfig(Settings):
     """Factors of the rows of each group's energies (per atom), forces and stresses (six components, eV/Å³), as in
     FitSNAP; other groups and labels do not count. If given, `loss`, `errors` and `group_weights` are not used."""
     memory: float = Field(default=8.0, gt=0.0)
-    """Largest memory the triangle may take, GB."""
+    """Largest memory the triangle, or the rows, may take, GB."""
 
     def check(self) -> None:
         """Raises ConfigError for options that contradict each other."""
@@ -84,6 +90,14 @@ class LinearConfig(Settings):
                 )
         if self.concession > 0 and self.regularization != "group_lasso":
             raise ConfigError(f"fit.concession has no effect with regularization {self.regularization}.")
+        if self.solver == "iterative":
+            if self.regularization not in ("ridge", "none"):
+                raise ConfigError(
+                    f"fit.solver iterative has no decomposition for regularization {self.regularization}:"
+                    " set it to ridge or none."
+                )
+            if self.uncertainty or self.tune:
+                raise ConfigError("fit.uncertainty and fit.tune need fit.solver qr: leave them or iterative out.")
         if self.refit and (self.group_weights or self.row_weights):
             raise ConfigError("fit.refit counts all frames alike: leave out fit.group_weights and fit.row_weights.")
         lacking = sorted(set(self.error_keys) - set(self.errors))
@@ -130,13 +144,22 @@ class LinearFitter:
         self._train, self._valid = train, valid
         groups = config.group_weights if not config.row_weights else dict.fromkeys(config.row_weights, 1.0)
         self._weights = group_weights(train, config.group_key, groups)
-        columns = self.head.weights.numel()
-        needed = 8 * 8 * columns**2 / 1e9  # triangles of every label, the block being folded and the decomposition
+        columns, needed = self.head.weights.numel(), self._memory()
         if needed > config.memory:
             raise FitError(
                 f"{columns} weights need about {needed:.2g} GB, and fit.memory is {config.memory:g} GB:"
-                " take a smaller descriptor or fewer sparse points, or raise it."
+                " take a smaller descriptor, fewer sparse points or the other fit.solver, or raise it."
             )
+
+    def _memory(self) -> float:
+        """What the rows will take, GB."""
+        columns = self.head.weights.numel()
+        if self.config.solver == "qr":
+            return 8e-9 * 8 * columns**2  # triangles of every label, the block being folded and the decomposition
+        wanted, frames = self.config.wanted, (f for part in (self._train, self._valid) for f in part)
+        sizes = {"energy": 0, "forces": 3, "stress": 0}, {"energy": 1, "forces": 0, "stress": 9}
+        each, once = (sum(of[name] for name in wanted) for of in sizes)
+        return 8e-9 * columns * sum(each * frame.system.atoms + once for frame in frames)
 
     def fit(self) -> FitResult:
         """Streams the frames once and solves. Raises FitError if a label is not finite."""
@@ -181,23 +204,28 @@ class LinearFitter:
 
         head.tune(most_probable(improbable, head.scale, whole=head.scaled == "zeta"))
 
-    def _joined(self, triangles: Mapping[str, Triangle]) -> Triangle:
-        joined = Triangle(self.columns)
+    def _empty(self) -> Any:
+        return Triangle(self.columns) if self.config.solver == "qr" else Rows(self.columns)
+
+    def _joined(self, triangles: Mapping[str, Any]) -> Any:
+        joined = self._empty()
         for name, triangle in triangles.items():
-            joined.join(_scaled(triangle, math.sqrt(self._factor(name, triangle))))
+            joined.join(triangle.scaled(math.sqrt(self._factor(name, triangle))))
         return joined
 
-    def _united(self, train: Mapping[str, Triangle], valid: Mapping[str, Triangle]) -> dict[str, Triangle]:
+    def _united(self, train: Mapping[str, Any], valid: Mapping[str, Any]) -> dict[str, Any]:
         """Rows of both parts."""
-        both = {name: Triangle(self.columns) for name in train}
+        both = {name: self._empty() for name in train}
         for name, triangle in both.items():
             triangle.join(train[name])
             triangle.join(valid[name])
         return both
 
-    def _again(self, joined: Triangle, chosen: Solution) -> Solution:
+    def _again(self, joined: Any, chosen: Solution) -> Solution:
         """What the validation frames have chosen, solved for other rows."""
         kind = self.config.regularization
+        if isinstance(joined, Rows):
+            return damped(joined, self.head.penalty(), chosen.alpha or 0.0, self.config.iterations)[0]
         if kind == "relevance":
             return relevance(joined)
         if kind == "lasso":
@@ -217,9 +245,9 @@ class LinearFitter:
             return self.config.errors[name] ** -2  # type: ignore[index]
         return self.config.loss.terms[name].weight / max(triangle.rows, 1)
 
-    def _triangles(self, frames: Dataset, weights: Tensor | None) -> dict[str, Triangle]:
+    def _triangles(self, frames: Dataset, weights: Tensor | None) -> dict[str, Any]:
         """Rows of every label."""
-        out = {name: Triangle(self.columns) for name in self.config.wanted}
+        out = {name: self._empty() for name in self.config.wanted}
         for index in range(len(frames)):
             frame, factors = frames[index], dict.fromkeys(out, 1.0)
             if weights is not None and self.config.row_weights:
@@ -241,7 +269,7 @@ class LinearFitter:
             raise FitError(f"{key} of a frame is {own:g}: an expected error is positive, so give another or none.")
         return usual / own
 
-    def _add(self, triangles: Mapping[str, Triangle], frame: Frame, factors: Mapping[str, float]) -> None:
+    def _add(self, triangles: Mapping[str, Any], frame: Frame, factors: Mapping[str, float]) -> None:
         graph = Graph.build(frame.system, self.potential.cutoff)
         self.potential.check(graph)
         labels, scale = self._without_references(frame)
@@ -298,10 +326,16 @@ class LinearFitter:
             before = kept
         return found
 
-    def _solutions(self, joined: Triangle, valid: Mapping[str, Triangle]) -> list[tuple[dict[str, Any], Solution]]:
+    def _solutions(self, joined: Any, valid: Mapping[str, Any]) -> list[tuple[dict[str, Any], Solution]]:
         config = self.config
         found: list[Solution] = []
-        if config.regularization == "relevance":
+        if isinstance(joined, Rows):
+            for alpha in (0.0,) if config.regularization == "none" else config.alphas:
+                solution, count = damped(joined, self.head.penalty(), alpha, config.iterations)
+                found.append(solution)
+                if self.show:
+                    print(f"alpha {alpha:.3g}: {count} iterations")
+        elif config.regularization == "relevance":
             found.append(relevance(joined))
         elif config.regularization == "lasso":
             start = None
@@ -335,7 +369,7 @@ class LinearFitter:
         return rows
 
 
-def _errors(triangles: Mapping[str, Triangle], weights: Tensor) -> dict[str, float]:
+def _errors(triangles: Mapping[str, Any], weights: Tensor) -> dict[str, float]:
     """Root-mean-square errors, eV and Å."""
     suffix = {"energy": "_per_atom"}
     return {
@@ -343,14 +377,3 @@ def _errors(triangles: Mapping[str, Triangle], weights: Tensor) -> dict[str, flo
         for name, t in triangles.items()
         if t.rows
     }
-
-
-def _scaled(triangle: Triangle, factor: float) -> Triangle:
-    """The same rows multiplied by a number."""
-    r, z, rest = triangle.parts()
-    out = Triangle(triangle.columns)
-    full = r.new_zeros((len(r) + 1, len(r)))
-    full[:-1] = r * factor
-    out.add(full, torch.cat((z * factor, z.new_tensor([math.sqrt(rest) * factor]))))
-    out.rows = triangle.rows
-    return out

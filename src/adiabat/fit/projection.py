@@ -38,6 +38,8 @@ class ProjectionConfig(LinearConfig):
     regularization: Literal["evidence", "ridge"] = "evidence"  # type: ignore[assignment]
     """Of the linear weights. evidence: ridge whose strength makes the labels most probable; ridge: the first of
     `alphas`."""
+    solver: Literal["qr"] = "qr"  # type: ignore[assignment]
+    """Of the linear weights."""
     steps: int = Field(default=30, ge=0)
     """Steps tried for the descriptor's parameters; 0 leaves them as they are."""
     damping: float = Field(default=0.01, gt=0.0)

@@ -48,6 +48,16 @@ class Triangle:
         self.rows += other.rows
         self._fold()
 
+    def scaled(self, factor: float) -> Triangle:
+        """The same rows multiplied by a number."""
+        r, z, rest = self.parts()
+        out = Triangle(self.columns)
+        full = r.new_zeros((len(r) + 1, len(r)))
+        full[:-1] = r * factor
+        out.add(full, torch.cat((z * factor, z.new_tensor([math.sqrt(rest) * factor]))))
+        out.rows = self.rows
+        return out
+
     def _fold(self) -> None:
         if self._waiting:
             stacked = torch.cat([self._triangle, *self._waiting])
