@@ -5,6 +5,7 @@ import torch
 from small_models import structure
 
 from adiabat.descriptors.aev import AEV, Terms
+from adiabat.descriptors.base import Descriptor
 from adiabat.geometry import Graph, System
 from adiabat.kernels.build import available
 from adiabat.kernels.pairs import PairIndex
@@ -59,6 +60,14 @@ def _results(descriptor, graph, pairs, compiled):
 def test_equals_the_descriptor(name, dtype, room):
     problem = _problem(TERMS[name], dtype=dtype)
     for found, expected in zip(_results(*problem, True), _results(*problem, False), strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=room * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize(("dtype", "room"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("name", TERMS)
+def test_jacobian(name, dtype, room):
+    descriptor, graph, _ = _problem(TERMS[name], [structure(9, 4.0), structure(4, 3.0, 1, pbc=False)], dtype)
+    for found, expected in zip(descriptor.jacobian(graph), Descriptor.jacobian(descriptor, graph), strict=True):
         torch.testing.assert_close(found, expected, rtol=0, atol=room * float(expected.abs().max()))
 
 

@@ -56,6 +56,13 @@ DESCRIPTORS = {
             "10.1063/1.3553717",
         ),
         Page(
+            "aev",
+            "aev",
+            "AEVConfig",
+            "Radial and angular functions of ANI, atomic environment vectors (AEV)",
+            "10.1039/C6SC05720A",
+        ),
+        Page(
             "wacsf",
             "wacsf",
             "WACSFConfig",
@@ -133,6 +140,13 @@ DESCRIPTORS = {
             "10.1137/15M1054183",
         ),
         Page(
+            "local_frame",
+            "local_frame",
+            "LocalFrameConfig",
+            "Coordinates of the nearest neighbors in a frame that two of them span (Deep Potential)",
+            "10.1103/PhysRevLett.120.143001",
+        ),
+        Page(
             "ead",
             "ead",
             "EADConfig",
@@ -173,6 +187,27 @@ DESCRIPTORS = {
             "GaussianMomentsConfig",
             "Contractions of Cartesian moments with trained Gaussian radial functions",
             "10.1021/acs.jctc.0c00347",
+        ),
+        Page(
+            "se_e2_a",
+            "se_e2_a",
+            "SeE2ASettings",
+            "Smooth two-body embedding with directions, by trained networks (DeepPot-SE)",
+            "10.48550/arXiv.1805.09003",
+        ),
+        Page(
+            "se_e2_r",
+            "se_e2_r",
+            "SeE2RSettings",
+            "Smooth two-body embedding of distances alone, by trained networks",
+            "10.48550/arXiv.1805.09003",
+        ),
+        Page(
+            "se_e3",
+            "se_e3",
+            "SeE3Settings",
+            "Smooth three-body embedding of angles, by trained networks",
+            "10.1063/5.0155600",
         ),
         Page(
             "soap_turbo",

@@ -22,17 +22,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from itertools import product
-from typing import Annotated
+from typing import Annotated, ClassVar, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from adiabat.descriptors.base import Descriptor, pair_blocks
+from adiabat.descriptors.base import DescriptorConfig, pair_blocks
+from adiabat.descriptors.rows import RowDescriptor
 from adiabat.descriptors.symmetry_terms import power
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph, triplets
-from adiabat.kernels.environment_vectors import EnvironmentVectors
+from adiabat.kernels.environment_vectors import NAME, EnvironmentVectors
+from adiabat.nn.constants import ConstantModule
 from adiabat.nn.cutoffs import CosineCutoff
 from adiabat.settings import Settings
 
@@ -66,7 +69,17 @@ class Terms(Settings):
     """θ_s, radians; none for a descriptor without angles."""
 
 
-class AEV(Descriptor):
+class AEVConfig(Terms, DescriptorConfig):
+    """Atomic environment vectors as a descriptor."""
+
+    kind: Literal["aev"] = "aev"
+    """Name of the descriptor."""
+
+    def build(self, elements: Iterable[int]) -> AEV:
+        return AEV(self, elements)
+
+
+class AEV(RowDescriptor, ConstantModule):
     """Rows of radial and angular functions of each atom's surroundings.
 
     Args:
@@ -74,15 +87,18 @@ class AEV(Descriptor):
         elements: atomic numbers.
         weight: of radial functions.
         shrink: of the cosines of angles; with 1, slopes of three atoms in line are not finite.
+
+    Raises ConfigError if the angular cutoff is the larger one.
     """
 
+    library: ClassVar[str] = NAME
     element_pair: Tensor
     radial: Tensor
     ranges: Tensor
     turns: Tensor
 
     def __init__(self, terms: Terms, elements: Iterable[int], weight: float = WEIGHT, shrink: float = SHRINK):
-        super().__init__(elements, terms.cutoff)
+        super().__init__({int(z) for z in elements}, terms.cutoff)
         if terms.angular_cutoff > terms.cutoff:
             raise ConfigError(
                 f"angular_cutoff {terms.angular_cutoff} Å is larger than cutoff {terms.cutoff} Å: make it smaller."
@@ -98,8 +114,7 @@ class AEV(Descriptor):
             "turns": [(math.cos(a), math.sin(a)) for a in terms.angles],
         }
         for name, rows in columns.items():
-            values = torch.tensor(rows, dtype=torch.float64).reshape(-1, 2)
-            self.register_buffer(name, values, persistent=False)
+            self.register_constant(name, np.array(rows, dtype=np.float64).reshape(-1, 2))
         self.angular = len(ranges) * len(terms.zeta) * len(terms.angles)
         blocks = kinds * (kinds + 1) // 2
         self.sizes = (kinds * len(radial) + blocks * self.angular,) * kinds
@@ -107,15 +122,17 @@ class AEV(Descriptor):
         self.cut = CosineCutoff(terms.cutoff)
         self.angular_cut = CosineCutoff(terms.angular_cutoff)
 
-    def kernel(self) -> EnvironmentVectors:
-        """The same functions in C++; CapabilityError if this machine has no compiler."""
+    def made_kernel(self) -> EnvironmentVectors:
+        radial, ranges, turns = (torch.tensor(self._exact[name]) for name in ("radial", "ranges", "turns"))
         return EnvironmentVectors(
-            self.radial, self.ranges, self.zetas, self.turns, len(self.terms.angular_shifts), len(self.elements),
+            radial, ranges, self.zetas, turns, len(self.terms.angular_shifts), len(self.elements),
             (self.cutoff, self.terms.angular_cutoff), (self.weight, self.shrink),
         )  # fmt: skip
 
-    def forward(self, graph: Graph) -> Tensor:
-        vectors = graph.vectors()
+    def prepare(self, graph: Graph) -> Graph:
+        return graph.replace(triplets=self.triplets(graph))
+
+    def from_vectors(self, vectors: Tensor, graph: Graph) -> Tensor:
         r = vectors.norm(dim=1)
         kinds = self.element[graph.system.numbers]
         atoms, near = graph.system.atoms, len(self.elements)

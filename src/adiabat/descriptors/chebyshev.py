@@ -28,18 +28,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import pi
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from adiabat.descriptors.base import Descriptor, DescriptorConfig
+from adiabat.descriptors.base import DescriptorConfig
+from adiabat.descriptors.rows import RowDescriptor
 from adiabat.elements import number, symbol
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
-from adiabat.kernels.build import available
 from adiabat.kernels.chebyshev_sums import NAME, ChebyshevSums
 from adiabat.nn.constants import ConstantModule
 from adiabat.nn.cutoffs import CosineCutoff
@@ -99,7 +99,7 @@ def legendre_of_chebyshev(order: int, low: float = -1.0, high: float = 1.0) -> n
     return np.einsum("na,nl,n,l->al", chebyshev, legendre, weights, np.arange(order + 1) + 0.5)
 
 
-class Chebyshev(Descriptor, ConstantModule):
+class Chebyshev(RowDescriptor, ConstantModule):
     """Coefficients of the radial and the angular distribution of neighbors.
 
     Args:
@@ -112,6 +112,7 @@ class Chebyshev(Descriptor, ConstantModule):
     Raises ConfigError if the angular cutoff is the larger one.
     """
 
+    library: ClassVar[str] = NAME
     spins: Tensor
     degrees: Tensor
     aligned: Tensor
@@ -133,8 +134,6 @@ class Chebyshev(Descriptor, ConstantModule):
         self.register_constant("degrees", np.repeat(self.legendre, 2 * np.arange(order + 1) + 1, axis=1))
         self.register_constant("aligned", self.legendre.sum(axis=1))
         self.sizes = (len(rows) * (config.radial_order + order + 2),) * kinds
-        self._kernel: ChebyshevSums | None = None
-        self._frozen = False
 
     def radial(self, distances: Tensor) -> Tensor:
         """T_α f_c of distances `[pairs]`, Å, to `[pairs, radial_order + 1]`."""
@@ -158,23 +157,6 @@ class Chebyshev(Descriptor, ConstantModule):
         angular = 0.5 * (density.square() @ self.degrees.T.to(r.dtype) - alone)
         return torch.cat((radial, angular), dim=2).flatten(1)
 
-    def freeze(self) -> None:
-        self.kernel()
-        self._frozen = True
-
-    def forward(self, graph: Graph) -> Tensor:
-        return self.kernel()(*self.given(graph)) if self._frozen else super().forward(graph)
-
-    def jacobian(self, graph: Graph) -> tuple[Tensor, Tensor]:
-        if graph.pairs.device.type != "cpu" or available(NAME) is not None:
-            return super().jacobian(graph)
-        with torch.no_grad():
-            kernel, given = self.kernel(), self.given(graph)
-            return kernel(*given), kernel.jacobian(*given)
-
-    def kernel(self) -> ChebyshevSums:
-        """The same in C++, for both floating-point types; CapabilityError if this machine has no compiler."""
-        if self._kernel is None:
-            cutoffs = (self.config.cutoff, self.config.angular_cutoff)
-            self._kernel = ChebyshevSums(cutoffs, self.config.radial_order + 1, self._exact["spins"], self.legendre)
-        return self._kernel
+    def made_kernel(self) -> ChebyshevSums:
+        cutoffs = (self.config.cutoff, self.config.angular_cutoff)
+        return ChebyshevSums(cutoffs, self.config.radial_order + 1, self._exact["spins"], self.legendre)

@@ -1,13 +1,13 @@
-// Atomic environment vectors and their gradient (environment_vectors.py).
+// Atomic environment vectors, their gradient and their Jacobian (environment_vectors.py).
 //
 // The neighbors of a center are sorted by element. All triplets of one pair of elements are written side by side and
 // evaluated a full vector of them at once: a power for each angle, an exponential for each distance, and one
 // multiplication for each of their products. Each center writes to its own row and its own pairs, so nothing depends
 // on the number of threads.
-#include <limits>
 #include <utility>
 
 #include "by_element.hpp"
+#include "centers.hpp"
 
 template <typename T>
 struct Problem {
@@ -17,8 +17,8 @@ struct Problem {
     index_t radials, ranges, zetas, turns, shifts;
     const double *radial, *range, *zeta, *turn;
     const double* constants;  // outer and inner radius of either cutoff function, factors of radial terms and cosines
+    index_t size = kinds * radials + kinds * (kinds + 1) / 2 * functions();
     index_t functions() const { return ranges * zetas * turns; }
-    index_t size() const { return kinds * radials + kinds * (kinds + 1) / 2 * functions(); }
 };
 
 // Neighbors of one center within a radius, with their cutoff function.
@@ -37,7 +37,7 @@ struct Near : ByElement<T> {
 };
 
 // What one thread needs to evaluate one center after the other.
-template <typename T, bool PULL>
+template <typename T, Mode MODE>
 struct Center {
     static constexpr int lanes = Lanes<T>::count, CHUNK = 32 * lanes;
     static constexpr int STREAMS = 8;
@@ -53,6 +53,8 @@ struct Center {
     T* given;                            // gradient of each function, as [ranges][powers]
     vec *power, *turned, *total;         // powers, their slopes by the cosine, sums of functions
     index_t n = 0;                       // triplets
+    T* slopes = nullptr;                 // [pairs][size][3]
+    index_t start = 0;                   // first column of the block of two elements
 
     explicit Center(const Problem<T>& q) : q(q), wide(q, q.constants), close(q, q.constants + 2) {
         index_t most = 0;
@@ -75,49 +77,57 @@ struct Center {
         one.resize(room), other.resize(room);
     }
 
-    // row: values of the center, or their gradient; made: gradients of all pairs
+    // row: values of the center, or their gradient, or nothing; made: gradients or slopes of all pairs
     void evaluate(index_t i, T* row, T* made) {
-        if (!PULL) std::fill(row, row + q.size(), T(0));
-        if (PULL) std::fill(made + 3 * q.begins[i], made + 3 * q.begins[i + 1], T(0));
+        const index_t each = MODE == JACOBIAN ? 3 * q.size : 3;
+        if (MODE == VALUES) std::fill(row, row + q.size, T(0));
+        if (MODE != VALUES) std::fill(made + each * q.begins[i], made + each * q.begins[i + 1], T(0));
+        slopes = made;
         wide.gather(i);
-        for (index_t a = 0; a < q.kinds; ++a) radial(a, row + a * q.radials, made);
+        for (index_t a = 0; a < q.kinds; ++a) radial(a, a * q.radials, row, made);
         if (!q.functions()) return;
         close.gather(i);
-        if (PULL) std::fill(gradient, gradient + 3 * close.first[q.kinds], T(0));
-        row += q.kinds * q.radials;
+        if (MODE == PULL) std::fill(gradient, gradient + 3 * close.first[q.kinds], T(0));
+        start = q.kinds * q.radials;
         for (index_t a = 0; a < q.kinds; ++a)
-            for (index_t b = a; b < q.kinds; ++b, row += q.functions()) triplets(a, b, row);
-        if (PULL)
+            for (index_t b = a; b < q.kinds; ++b, start += q.functions()) triplets(a, b, MODE == JACOBIAN ? nullptr : row + start);
+        if (MODE == PULL)
             for (index_t a = 0; a < q.kinds; ++a)
                 for (index_t k = close.first[a]; k < close.last[a]; ++k)
                     for (int d = 0; d < 3; ++d) made[3 * close.pair[k] + d] += gradient[3 * k + d];
     }
 
-    void radial(index_t a, T* row, T* made) {
+    T* slope_of(index_t pair, index_t column) const { return slopes + 3 * (pair * q.size + column); }
+
+    // column: the first of this element's
+    void radial(index_t a, index_t column, T* row, T* made) {
         const Near<T>& w = wide;
         const T weight = q.constants[4];
-        for (index_t k = w.first[a]; k < w.first[a + 1] && PULL; k += lanes) {
-            const vec r = at(w.r + k), f = at(w.f + k), slope = at(w.slope + k);
+        auto put = [&](index_t k, const vec& along, auto&& place) {
+            for (index_t l = k; l < std::min(k + lanes, w.last[a]); ++l) {
+                T* to = place(w.pair[l]);
+                to[0] = along[l - k] * w.x[l], to[1] = along[l - k] * w.y[l], to[2] = along[l - k] * w.z[l];
+            }
+        };
+        for (index_t k = w.first[a]; k < w.first[a + 1] && MODE != VALUES; k += lanes) {
+            const vec r = at(w.r + k), f = at(w.f + k), slope = at(w.slope + k), scale = weight * at(w.inverse + k);
             vec along = {};
             for (index_t s = 0; s < q.radials; ++s) {
                 const T eta = q.radial[2 * s], shift = q.radial[2 * s + 1];
-                const vec u = r - shift, g = exponential<T>(-eta * u * u);
-                along += g * (slope - 2 * eta * u * f) * row[s];
+                const vec u = r - shift, g = exponential<T>(-eta * u * u), own = g * (slope - 2 * eta * u * f);
+                if (MODE == JACOBIAN) put(k, own * scale, [&](index_t p) { return slope_of(p, column + s); });
+                if (MODE == PULL) along += own * row[column + s];
             }
-            along *= weight * at(w.inverse + k);
-            for (index_t l = k; l < std::min(k + lanes, w.last[a]); ++l) {
-                T* to = made + 3 * w.pair[l];
-                to[0] = along[l - k] * w.x[l], to[1] = along[l - k] * w.y[l], to[2] = along[l - k] * w.z[l];
-            }
+            if (MODE == PULL) put(k, along * scale, [&](index_t p) { return made + 3 * p; });
         }
-        for (index_t s = 0; s < q.radials && !PULL && w.first[a] < w.last[a]; ++s) {
+        for (index_t s = 0; s < q.radials && MODE == VALUES && w.first[a] < w.last[a]; ++s) {
             const T eta = q.radial[2 * s], shift = q.radial[2 * s + 1];
             vec value = {};
             for (index_t k = w.first[a]; k < w.first[a + 1]; k += lanes) {
                 const vec u = at(w.r + k) - shift;
                 value += exponential<T>(-eta * u * u) * at(w.f + k);
             }
-            row[s] = weight * sum<T>(value);
+            row[column + s] = weight * sum<T>(value);
         }
     }
 
@@ -137,10 +147,8 @@ struct Center {
     void triplets(index_t a, index_t b, T* row) {
         const Near<T>& w = close;
         if (w.last[a] - w.first[a] == 0 || w.last[b] - w.first[b] < (a == b ? 2 : 1)) return;
-        if (PULL)
-            each_function([&](index_t m, index_t column) { given[m] = row[column]; });
-        else
-            std::fill(total, total + q.functions(), vec{});
+        if (MODE == PULL) each_function([&](index_t m, index_t column) { given[m] = row[column]; });
+        if (MODE == VALUES) std::fill(total, total + q.functions(), vec{});
         for (index_t j = w.first[a]; j < w.last[a]; ++j) {
             const index_t begin = a == b ? j + 1 : w.first[b], count = w.last[b] - begin;
             const T xj = w.x[j] * w.inverse[j], yj = w.y[j] * w.inverse[j], zj = w.z[j] * w.inverse[j];
@@ -151,12 +159,12 @@ struct Center {
                 fj[n + k] = w.f[j], fk[n + k] = w.f[begin + k];
                 rj[n + k] = w.r[j], rk[n + k] = w.r[begin + k];
             }
-            for (index_t k = 0; k < count && PULL; ++k) one[n + k] = j, other[n + k] = begin + k;
+            for (index_t k = 0; k < count && MODE != VALUES; ++k) one[n + k] = j, other[n + k] = begin + k;
             n += count;
             if (n > CHUNK) flush();
         }
         if (n) flush();
-        if (!PULL) each_function([&](index_t m, index_t column) { row[column] = sum<T>(total[m]); });
+        if (MODE == VALUES) each_function([&](index_t m, index_t column) { row[column] = sum<T>(total[m]); });
     }
 
     // Evaluates the triplets that were written down.
@@ -164,15 +172,19 @@ struct Center {
         const index_t whole = (n + lanes - 1) / lanes * lanes;
         for (index_t t = n; t < whole; ++t) cosine[t] = fj[t] = fk[t] = 0, rj[t] = rk[t] = 1;
         for (index_t t = 0; t < whole; t += lanes) block(t);
-        for (index_t t = 0; t < n && PULL; ++t) {
+        for (index_t t = 0; t < n && MODE == PULL; ++t) {
             const index_t j = one[t], k = other[t];
-            const Near<T>& w = close;
-            T *to = gradient + 3 * j, *too = gradient + 3 * k;
-            to[0] += by_j[t] * w.x[j] + across[t] * w.x[k], too[0] += by_k[t] * w.x[k] + across[t] * w.x[j];
-            to[1] += by_j[t] * w.y[j] + across[t] * w.y[k], too[1] += by_k[t] * w.y[k] + across[t] * w.y[j];
-            to[2] += by_j[t] * w.z[j] + across[t] * w.z[k], too[2] += by_k[t] * w.z[k] + across[t] * w.z[j];
+            add(j, k, by_j[t], by_k[t], across[t], gradient + 3 * j, gradient + 3 * k);
         }
         n = 0;
+    }
+
+    // Adds a triplet's slopes to those of its two pairs.
+    INLINE void add(index_t j, index_t k, T by_j, T by_k, T across, T* to, T* too) {
+        const Near<T>& w = close;
+        to[0] += by_j * w.x[j] + across * w.x[k], too[0] += by_k * w.x[k] + across * w.x[j];
+        to[1] += by_j * w.y[j] + across * w.y[k], too[1] += by_k * w.y[k] + across * w.y[j];
+        to[2] += by_j * w.z[j] + across * w.z[k], too[2] += by_k * w.z[k] + across * w.z[j];
     }
 
     // base^exponent
@@ -200,7 +212,7 @@ struct Center {
                 base = base > zero ? base : zero;
                 const vec lower = raised(base, q.zeta[z] - 1);
                 power[z * q.turns + t] = 2 * lower * base;
-                if (PULL) turned[z * q.turns + t] = (zeta * shrink) * lower * (ct - tangent * st);
+                if (MODE != VALUES) turned[z * q.turns + t] = (zeta * shrink) * lower * (ct - tangent * st);
             }
     }
 
@@ -209,47 +221,50 @@ struct Center {
         const vec middle = (ri + ro) * (T)0.5, c = at(cosine + t);
         powers(c);
         const index_t count = q.zetas * q.turns;
-        vec value = {}, stretch = {}, turn = {};
+        vec dj = {}, dk = {}, f;  // slopes of the cutoff functions
+        if (MODE != VALUES) close.cutoff(ri, f, dj), close.cutoff(ro, f, dk);
+        const vec ij = 1 / ri, ik = 1 / ro, half = cut * (T)0.5;
+        // of a function's value and its slopes by the mean distance and by the cosine, all without cutoff functions
+        auto ends = [&](const vec& value, const vec& stretch, const vec& turn, vec& j, vec& k, vec& both) {
+            const vec side = turn * cut;
+            j = (value * dj * ck + stretch * half) * ij - side * c * ij * ij;
+            k = (value * dk * cj + stretch * half) * ik - side * c * ik * ik;
+            both = side * ij * ik;
+        };
+        vec value = {}, stretch = {}, turn = {}, j, k, both;
         for (index_t s = 0; s < q.ranges; ++s) {
             const T eta = q.range[2 * s], shift = q.range[2 * s + 1];
-            const vec u = middle - shift, g = exponential<T>(-eta * u * u);
-            if (!PULL) {
+            const vec u = middle - shift, g = exponential<T>(-eta * u * u), fall = (-2 * eta) * u * g;
+            if (MODE == VALUES) {
                 const vec weight = g * cut;
                 for (index_t p = 0; p < count; ++p) total[s * count + p] += weight * power[p];
-                continue;
             }
-            vec own = {}, aside = {};
-            for (index_t p = 0; p < count; ++p) {
-                own += given[s * count + p] * power[p];
-                aside += given[s * count + p] * turned[p];
+            if (MODE == PULL) {
+                vec own = {}, aside = {};
+                for (index_t p = 0; p < count; ++p) {
+                    own += given[s * count + p] * power[p];
+                    aside += given[s * count + p] * turned[p];
+                }
+                value += g * own, stretch += fall * own, turn += g * aside;
             }
-            value += g * own, stretch -= (2 * eta) * u * g * own, turn += g * aside;
+            for (index_t p = 0; p < count && MODE == JACOBIAN; ++p) {
+                ends(g * power[p], fall * power[p], g * turned[p], j, k, both);
+                each_pair(t, start + column(s, p / q.turns, p % q.turns), j, k, both);
+            }
         }
-        if (!PULL) return;
-        vec dj, dk, f;  // slopes of the cutoff functions
-        close.cutoff(ri, f, dj), close.cutoff(ro, f, dk);
-        const vec ij = 1 / ri, ik = 1 / ro, side = turn * cut;
-        stretch *= cut * (T)0.5;
-        at(by_j + t) = (value * dj * ck + stretch) * ij - side * c * ij * ij;
-        at(by_k + t) = (value * dk * cj + stretch) * ik - side * c * ik * ik;
-        at(across + t) = side * ij * ik;
+        if (MODE != PULL) return;
+        ends(value, stretch, turn, j, k, both);
+        at(by_j + t) = j, at(by_k + t) = k, at(across + t) = both;
+    }
+
+    // Adds slopes of one column by a vector of triplets.
+    INLINE void each_pair(index_t t, index_t column, const vec& by_j, const vec& by_k, const vec& both) {
+        for (index_t l = 0; l < std::min<index_t>(lanes, n - t); ++l) {
+            const index_t j = one[t + l], k = other[t + l];
+            add(j, k, by_j[l], by_k[l], both[l], slope_of(close.pair[j], column), slope_of(close.pair[k], column));
+        }
     }
 };
-
-template <typename T, bool PULL>
-void sweep(const Problem<T>& q, const T* rows, T* made, index_t threads) {
-    const index_t count = PULL ? (q.atoms ? 3 * q.begins[q.atoms] : 0) : q.atoms * q.size();
-    if (std::any_of(q.kind, q.kind + q.atoms, [&](index_t e) { return e < 0 || e >= q.kinds; })) {
-        std::fill(made, made + count, std::numeric_limits<T>::quiet_NaN());
-        return;
-    }
-#pragma omp parallel num_threads(threads) if (q.atoms > 1)
-    {
-        Center<T, PULL> center(q);
-#pragma omp for schedule(dynamic, 8)
-        for (index_t i = 0; i < q.atoms; ++i) center.evaluate(i, (PULL ? (T*)rows : made) + i * q.size(), made);
-    }
-}
 
 #define GIVEN(T)                                                                                                    \
     index_t atoms, index_t kinds, const index_t *begins, const index_t *neighbors, const index_t *kind,             \
@@ -261,11 +276,15 @@ void sweep(const Problem<T>& q, const T* rows, T* made, index_t threads) {
 #define EXPORTS(name, T)                                                                            \
     extern "C" void forward_##name(GIVEN(T), T* values, index_t threads) {                          \
         PROBLEM(T);                                                                                 \
-        sweep<T, false>(q, nullptr, values, threads);                                               \
+        sweep<Center, T, VALUES>(q, nullptr, values, threads);                                               \
     }                                                                                               \
     extern "C" void backward_##name(GIVEN(T), const T* gradients, T* made, index_t threads) {       \
         PROBLEM(T);                                                                                 \
-        sweep<T, true>(q, gradients, made, threads);                                                \
+        sweep<Center, T, PULL>(q, gradients, made, threads);                                            \
+    }                                                                                               \
+    extern "C" void jacobian_##name(GIVEN(T), T* made, index_t threads) {                           \
+        PROBLEM(T);                                                                                 \
+        sweep<Center, T, JACOBIAN>(q, nullptr, made, threads);                                              \
     }
 EXPORTS(f32, float)
 EXPORTS(f64, double)

@@ -1,4 +1,4 @@
-"""Atomic environment vectors and their gradient, without a tensor of triplets × functions."""
+"""Atomic environment vectors, their gradient and Jacobian, without a tensor of triplets × functions."""
 
 from __future__ import annotations
 

@@ -32,8 +32,6 @@ from adiabat.elements import symbol
 from adiabat.errors import ConfigError, did_you_mean
 from adiabat.geometry import Graph
 from adiabat.kernels.element_networks import PackedNetworks
-from adiabat.kernels.environment_vectors import EnvironmentVectors
-from adiabat.kernels.pairs import PairIndex
 from adiabat.nn.element_networks import ACTIVATIONS, ElementNetworks
 from adiabat.potential import ArchitectureConfig, AtomicPotential, Prediction, total_energy
 
@@ -72,19 +70,17 @@ class ANI(AtomicPotential):
         self.members = nn.ModuleList(
             ElementNetworks(self.descriptor.sizes, hidden, activations) for _ in range(config.members)
         )
-        self.kernels: tuple[EnvironmentVectors, PackedNetworks] | None = None
+        self.networks: PackedNetworks | None = None
 
     def prepare(self, graph: Graph) -> Graph:
-        return super().prepare(graph) if self.is_frozen else graph.replace(triplets=self.descriptor.triplets(graph))
+        return super().prepare(graph) if self.is_frozen else self.descriptor.prepare(graph)
 
     def of_members(self, graph: Graph) -> Tensor:
         """Energy of each atom by each network `[members, atoms]`, eV."""
-        element = self.descriptor.element[graph.system.numbers]
-        if self.kernels is None:
-            rows = self.descriptor(graph)
-            return torch.stack([member.everywhere(rows, element) for member in self.members])  # type: ignore[operator]
-        describe, networks = self.kernels
-        return networks(describe(graph.vectors(), element, PairIndex.of_graph(graph)), element)
+        element, rows = self.descriptor.element[graph.system.numbers], self.descriptor(graph)
+        if self.networks is not None:
+            return self.networks(rows, element)
+        return torch.stack([member.everywhere(rows, element) for member in self.members])  # type: ignore[operator]
 
     def atomic_energies(self, graph: Graph) -> Tensor:
         return self.of_members(graph).mean(dim=0)
@@ -100,10 +96,8 @@ class ANI(AtomicPotential):
 
     def freeze(self) -> None:
         members = [member.layers for member in self.members]
-        self.kernels = (
-            self.descriptor.kernel(),
-            PackedNetworks(members, self.config.activation),  # type: ignore[attr-defined, arg-type]
-        )
+        self.descriptor.freeze()
+        self.networks = PackedNetworks(members, self.config.activation)  # type: ignore[attr-defined, arg-type]
 
 
 def _widths(hidden: dict[str, tuple[int, ...]], name: str) -> tuple[int, ...]:
