@@ -52,9 +52,11 @@ class Descriptor(nn.Module):
         cutoff: Å.
         sizes: number of features of each element's atoms; rows of shorter ones are padded with zeros.
         projected: whether parameters, if there are any, belong to the elements of centers, see `tangents`.
+        mirrored: False if features may differ between mirror images.
     """
 
     projected: ClassVar[bool] = True
+    mirrored: ClassVar[bool] = True
     element: Tensor
 
     def __init__(self, elements: Iterable[int], cutoff: float):
@@ -158,7 +160,14 @@ class Descriptor(nn.Module):
 
         Returns:
             `[atoms, own]` and `[pairs, own, 3]`, own being the number of parameters over that of elements.
+
+        Raises:
+            CapabilityError: parameters belong to other atoms than the center too.
         """
+        if not self.projected:
+            raise CapabilityError(
+                f"parameters of {type(self).__name__} do not belong to elements of centers: fit them by gradient."
+            )
         parameters = list(self.parameters())
         with torch.enable_grad():
             sums, slopes = self._weighted(graph, weights, history=True)

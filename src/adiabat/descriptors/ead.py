@@ -26,7 +26,7 @@ from pydantic import Field
 from torch import Tensor
 
 from adiabat.descriptors.base import Descriptor, DescriptorConfig
-from adiabat.errors import CapabilityError, ConfigError
+from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
 from adiabat.nn.embedded_density import EmbeddedDensity
 
@@ -100,9 +100,6 @@ class EAD(Descriptor):
         """Sets the size of c: each wave's densities average one over atoms and degrees."""
         with torch.no_grad():
             self.density.rescale(torch.cat([self(graph) for graph in graphs]).mean(dim=0))
-
-    def tangents(self, graph: Graph, weights: Tensor) -> tuple[Tensor, Tensor]:
-        raise CapabilityError("the parameters of ead belong to the neighbors' elements: fit them by gradient.")
 
     def jacobian(self, graph: Graph) -> tuple[Tensor, Tensor]:
         """∂ρ_l/∂r = 2 Σ_m ψ_m (φ ∂Y_m + Y_m ∂φ) over the monomials Y_m of degree l, in closed form."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from adiabat.descriptors.base import Descriptor
+from adiabat.descriptors.base import Descriptor, DescriptorConfig
 from adiabat.elements import number, symbol
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
@@ -41,6 +41,16 @@ class EnvironmentSettings(Settings):
     """Added to distances before they are divided by, for neighbors that may lie on the center, Å (env_protection)."""
 
 
+class EmbeddedConfig(EnvironmentSettings, DescriptorConfig):
+    """Base of the descriptors' configurations: their networks belong to several elements at once, or to all."""
+
+    trained: ClassVar[bool] = True
+    projected: ClassVar[bool] = False
+
+    def build(self, elements: Iterable[int]) -> EmbeddedDescriptor:
+        raise NotImplementedError
+
+
 def name_of(number: int) -> str:
     """Symbol of an element, with `_spin` behind it for its virtual atoms, whose numbers begin at VIRTUAL."""
     return symbol(number) if number < VIRTUAL else f"{symbol(number - VIRTUAL)}_spin"
@@ -61,6 +71,7 @@ class EmbeddedDescriptor(Descriptor):
         vectors: how many vectors that turn with the system an atom has.
     """
 
+    projected: ClassVar[bool] = False
     slots: Tensor
     vectors = 0
 
@@ -82,6 +93,9 @@ class EmbeddedDescriptor(Descriptor):
         """Places of the elements of each pair's center and neighbor `[pairs]`."""
         element = self.element[graph.system.numbers]
         return graph.of_centers(element), graph.of_neighbors(element)
+
+    def prepare(self, graph: Graph) -> Graph:
+        return graph.replace(layout=graph.rows(), triplets=self.triplets(graph))
 
     def adapt(self, graphs: Sequence[Graph]) -> None:
         """Sets slots, mean and deviation from training graphs; means run over all slots, empty ones included."""

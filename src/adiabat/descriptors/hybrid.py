@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from adiabat.descriptors.base import Descriptor
 from adiabat.descriptors.embedded import EmbeddedDescriptor
-from adiabat.descriptors.se_atten import SeAtten, SeAttenSettings
-from adiabat.descriptors.se_e2_a import SeE2A, SeE2ASettings
-from adiabat.descriptors.se_e2_r import SeE2R, SeE2RSettings
-from adiabat.descriptors.se_e3 import AngularDescriptor, SeE3, SeE3Settings
-from adiabat.descriptors.se_e3_tebd import SeE3Tebd, SeE3TebdSettings
+from adiabat.descriptors.se_atten import SeAttenSettings
+from adiabat.descriptors.se_e2_a import SeE2ASettings
+from adiabat.descriptors.se_e2_r import SeE2RSettings
+from adiabat.descriptors.se_e3 import AngularDescriptor, SeE3Settings
+from adiabat.descriptors.se_e3_tebd import SeE3TebdSettings
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
 from adiabat.settings import Settings
@@ -50,7 +50,7 @@ class Hybrid(Descriptor):
 
     def __init__(self, options: HybridSettings, elements: Iterable[int]):
         elements = sorted(elements)
-        parts = [_made(part, elements) for part in options.parts]
+        parts = [part.build(elements) for part in options.parts]
         super().__init__(elements, max(part.cutoff for part in parts))
         angular = [part.cutoff for part in parts if isinstance(part, AngularDescriptor)]
         if len(set(angular)) > 1:
@@ -82,18 +82,6 @@ class Hybrid(Descriptor):
         return next((part.triplets(graph) for part in self.members if isinstance(part, AngularDescriptor)), None)
 
 
-def _made(options: Part, elements: Sequence[int]) -> EmbeddedDescriptor:
-    if isinstance(options, SeE2ASettings):
-        return SeE2A(options, elements)
-    if isinstance(options, SeE2RSettings):
-        return SeE2R(options, elements)
-    if isinstance(options, SeE3Settings):
-        return SeE3(options, elements)
-    if isinstance(options, SeE3TebdSettings):
-        return SeE3Tebd(options, elements)
-    return SeAtten(options, elements)
-
-
 def embedded_descriptor(options: Choice, elements: Sequence[int]) -> EmbeddedDescriptor | Hybrid:
     """The descriptor that the options describe."""
-    return Hybrid(options, elements) if isinstance(options, HybridSettings) else _made(options, elements)
+    return Hybrid(options, elements) if isinstance(options, HybridSettings) else options.build(elements)

@@ -65,6 +65,9 @@ class SeAttenSettings(TypedSettings):
     """Whether the mean of s is subtracted. Only smooth `strip` lets neighbors of all elements then become one at the
     cutoff."""
 
+    def build(self, elements: Iterable[int]) -> SeAtten:
+        return SeAtten(self, elements)
+
     @model_validator(mode="after")
     def _continuous(self) -> Self:
         if self.centered and not (self.mixing == "strip" and self.smooth):
@@ -115,10 +118,9 @@ class SeAtten(EmbeddedDescriptor):
             x = layer(x, directions, weights[..., 0], nears[..., 0], self.slots.sum())
         return x[:, :-1].flatten(0, 1), x[:, -1]
 
-    def moments(self, graph: Graph) -> Tensor:
+    def moments(self, vectors: Tensor, graph: Graph) -> Tensor:
         """R̃^T G / N `[atoms, 4, M]`; the last three rows turn with the atoms."""
         center, neighbor = self.ends(graph)
-        vectors = graph.vectors()
         near = (vectors.detach().square().sum(dim=1) < self.cutoff**2).to(vectors.dtype)[:, None]
         rows, weight = self.environment(vectors, center), self.environment.switch(vectors.norm(dim=1))
         embedded = self.embedding(rows[:, 0], (neighbor, center), weight[:, None] if self.own.smooth else 1.0)
@@ -142,11 +144,11 @@ class SeAtten(EmbeddedDescriptor):
             return product
         return torch.cat((product, self.embedding.types.index_select(0, self.element[graph.system.numbers])), dim=1)
 
-    def forward(self, graph: Graph) -> Tensor:
-        return self.contracted(self.moments(graph), graph)
+    def from_vectors(self, vectors: Tensor, graph: Graph) -> Tensor:
+        return self.contracted(self.moments(vectors, graph), graph)
 
     def with_vectors(self, graph: Graph) -> tuple[Tensor, Tensor]:
-        moments = self.moments(graph)
+        moments = self.moments(graph.vectors(), graph)
         return self.contracted(moments, graph), moments[:, 1:]
 
     def adapt(self, graphs: Sequence[Graph]) -> None:

@@ -5,7 +5,7 @@
 | R̃_i, rows s(r), s x/r, s y/r, s z/r | `rows` | [pairs, 4] |
 | G(s(r_ij)) | `embedded` | [pairs, M] |
 | (1/N) G^T R̃ | `moments` | [atoms, 4, M] |
-| D_i = G^T R̃ R̃^T G_< / N² | `forward` | [atoms, M · M_<] |
+| D_i = G^T R̃ R̃^T G_< / N² | `from_vectors` | [atoms, M · M_<] |
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from adiabat.descriptors.embedded import EmbeddedDescriptor, EnvironmentSettings, number_of
+from adiabat.descriptors.embedded import EmbeddedConfig, EmbeddedDescriptor, number_of
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
 from adiabat.kernels.neighbor_product import NeighborProduct, Path
@@ -32,7 +32,7 @@ ROWS = 5  # the kernel knows 1, 3, 5 and 7: the fifth row is 0
 Names = tuple[str, str]
 
 
-class TwoBodySettings(EnvironmentSettings):
+class TwoBodySettings(EmbeddedConfig):
     """Options of embedding networks that read one neighbor."""
 
     embedding: tuple[int, ...] = Field(default=(25, 50, 100), min_length=1)
@@ -52,6 +52,9 @@ class SeE2ASettings(TwoBodySettings):
     """Name of the descriptor."""
     axis: int = Field(default=4, ge=1)
     """M_<, columns of G kept in its second factor."""
+
+    def build(self, elements: Iterable[int]) -> SeE2A:
+        return SeE2A(self, elements)
 
 
 class TwoBodyDescriptor(EmbeddedDescriptor):
@@ -111,10 +114,10 @@ class SeE2A(TwoBodyDescriptor):
         self.sizes, self.vectors = (width * options.axis,) * self.kinds, width
         self.kernel: NeighborProduct | None = None
 
-    def moments(self, graph: Graph) -> Tensor:
+    def moments(self, vectors: Tensor, graph: Graph) -> Tensor:
         """R̃^T G / N `[atoms, 4, M]`; the last three rows turn with the atoms."""
         center, neighbor = self.ends(graph)
-        both, vectors = center * self.kinds + neighbor, graph.vectors()
+        both = center * self.kinds + neighbor
         near = self.near(vectors, both)
         rows = self.environment(vectors, center) * self.kept.index_select(0, both)[:, None]
         if self.kernel is None:
@@ -154,11 +157,11 @@ class SeE2A(TwoBodyDescriptor):
 
         return function
 
-    def forward(self, graph: Graph) -> Tensor:
-        return self.contracted(self.moments(graph))
+    def from_vectors(self, vectors: Tensor, graph: Graph) -> Tensor:
+        return self.contracted(self.moments(vectors, graph))
 
     def with_vectors(self, graph: Graph) -> tuple[Tensor, Tensor]:
-        moments = self.moments(graph)
+        moments = self.moments(graph.vectors(), graph)
         return self.contracted(moments), moments[:, 1:]
 
     def contracted(self, moments: Tensor) -> Tensor:

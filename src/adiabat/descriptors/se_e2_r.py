@@ -4,7 +4,7 @@
 |---|---|---|
 | `rows` | s(r) = w(r)/r | [pairs, 1] |
 | `embedded` | G(s(r_ij)) | [pairs, M] |
-| `forward` | D_i = Σ_j G / (5 N) | [atoms, M] |
+| `from_vectors` | D_i = Σ_j G / (5 N) | [atoms, M] |
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ class SeE2RSettings(TwoBodySettings):
     kind: Literal["se_e2_r"] = "se_e2_r"
     """Name of the descriptor."""
 
+    def build(self, elements: Iterable[int]) -> SeE2R:
+        return SeE2R(self, elements)
+
 
 class SeE2R(TwoBodyDescriptor):
     """D_i = Σ_j G(s(r_ij)) / (5 N), without any angle.
@@ -39,9 +42,9 @@ class SeE2R(TwoBodyDescriptor):
         super().__init__(options, elements)
         self.sizes = (options.embedding[-1],) * self.kinds
 
-    def forward(self, graph: Graph) -> Tensor:
+    def from_vectors(self, vectors: Tensor, graph: Graph) -> Tensor:
         center, neighbor = self.ends(graph)
-        both, vectors = center * self.kinds + neighbor, graph.vectors()
+        both = center * self.kinds + neighbor
         s = self.environment(vectors, center)[:, 0] * self.kept.index_select(0, both)
         _, of_empty = self.empty()
         more = self.embedded(s, center, neighbor) - of_empty.index_select(0, both)

@@ -4,7 +4,7 @@
 |---|---|---|
 | `rows` | s r̂ over their deviation | [pairs, 3] |
 | `products` | θ_jk = (s r̂)_ij · (s r̂)_ik | [triplets] |
-| `forward` | D_i = Σ_{t ≤ u} Σ_{j of t, k of u} θ_jk G_tu(θ_jk) / (N_t N_u) | [atoms, M] |
+| `from_vectors` | D_i = Σ_{t ≤ u} Σ_{j of t, k of u} θ_jk G_tu(θ_jk) / (N_t N_u) | [atoms, M] |
 """
 
 from __future__ import annotations
@@ -17,18 +17,21 @@ from pydantic import Field
 from torch import Tensor
 
 from adiabat.descriptors.base import pair_blocks
-from adiabat.descriptors.embedded import EmbeddedDescriptor, EnvironmentSettings
+from adiabat.descriptors.embedded import EmbeddedConfig, EmbeddedDescriptor
 from adiabat.geometry import Graph
 from adiabat.nn.grouped_networks import GroupedNetworks
 
 
-class SeE3Settings(EnvironmentSettings):
+class SeE3Settings(EmbeddedConfig):
     """Options of the descriptor; the defaults are DeePMD-kit's."""
 
     kind: Literal["se_e3"] = "se_e3"
     """Name of the descriptor."""
     embedding: tuple[int, ...] = Field(default=(10, 20, 40), min_length=1)
     """Widths of the embedding networks' layers."""
+
+    def build(self, elements: Iterable[int]) -> SeE3:
+        return SeE3(self, elements)
 
 
 class AngularDescriptor(EmbeddedDescriptor):
@@ -43,9 +46,9 @@ class AngularDescriptor(EmbeddedDescriptor):
         alone = torch.arange(graph.centers.shape[0], device=graph.centers.device)
         return torch.cat((first, alone)), torch.cat((second, alone))
 
-    def cosines(self, graph: Graph, first: Tensor, second: Tensor) -> Tensor:
+    def cosines(self, vectors: Tensor, graph: Graph, first: Tensor, second: Tensor) -> Tensor:
         """θ_jk `[triplets]`: the cosine of the angle times both s, over their deviations."""
-        rows = self.environment(graph.vectors(), self.ends(graph)[0])[:, 1:]
+        rows = self.environment(vectors, self.ends(graph)[0])[:, 1:]
         return (rows.index_select(0, first) * rows.index_select(0, second)).sum(dim=1)
 
 
@@ -68,10 +71,10 @@ class SeE3(AngularDescriptor):
             int(blocks.max()) + 1, (1, *options.embedding), options.activation, options.steps
         )
 
-    def forward(self, graph: Graph) -> Tensor:
+    def from_vectors(self, vectors: Tensor, graph: Graph) -> Tensor:
         _, neighbor = self.ends(graph)
         first, second = self.unordered(graph)
-        theta = self.cosines(graph, first, second)[:, None]
+        theta = self.cosines(vectors, graph, first, second)[:, None]
         a, b = neighbor.index_select(0, first), neighbor.index_select(0, second)
         # a pair with itself counts once; two pairs are met in both orders if their elements are the same
         weight = torch.where((a == b) & (first != second), 2.0, 1.0).to(theta.dtype)

@@ -6,7 +6,7 @@ The three-body part of DPA-2 (D. Zhang et al., npj Comput. Mater. 10, 293 (2024)
 |---|---|---|
 | `theta` | θ_jk = (s r̂)_ij · (s r̂)_ik | [triplets] |
 | `TypedNetworks` | G(θ_jk; T_j, T_k), which is not symmetric | [triplets, M] |
-| `forward` | D_i = Σ_j Σ_k θ_jk G(θ_jk; T_j, T_k) / N², and T_i | [atoms, M + T] |
+| `from_vectors` | D_i = Σ_j Σ_k θ_jk G(θ_jk; T_j, T_k) / N², and T_i | [atoms, M + T] |
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ class SeE3TebdSettings(TypedSettings):
     smooth: bool = True
     """Whether the second network's factor fades out at the cutoff."""
 
+    def build(self, elements: Iterable[int]) -> SeE3Tebd:
+        return SeE3Tebd(self, elements)
+
 
 class SeE3Tebd(AngularDescriptor):
     """Sums over ordered pairs of neighbors with networks that read their elements' vectors.
@@ -48,13 +51,13 @@ class SeE3Tebd(AngularDescriptor):
         self.embedding = TypedNetworks(self.kinds, 2, options.embedding, options)
         self.sizes = (options.embedding[-1] + (options.types if options.marked else 0),) * self.kinds
 
-    def forward(self, graph: Graph) -> Tensor:
+    def from_vectors(self, vectors: Tensor, graph: Graph) -> Tensor:
         _, neighbor = self.ends(graph)
         first, second = self.unordered(graph)
         both = torch.where(first == second, 0.5, 1.0).to(graph.system.positions.dtype)[:, None]
-        theta = self.cosines(graph, first, second)
+        theta = self.cosines(vectors, graph, first, second)
         a, b = neighbor.index_select(0, first), neighbor.index_select(0, second)
-        weight = self.environment.switch(graph.vectors().norm(dim=1))[:, None] if self.own.smooth else None
+        weight = self.environment.switch(vectors.norm(dim=1))[:, None] if self.own.smooth else None
         if weight is not None:
             weight = weight.index_select(0, first) * weight.index_select(0, second)
         values = self.embedding(theta, (a, b), 1.0 if weight is None else weight)

@@ -12,11 +12,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from adiabat.descriptors.embedded import EnvironmentSettings
+from adiabat.descriptors.embedded import EmbeddedConfig
 from adiabat.nn.grouped_networks import GroupedNetworks
 
 
-class TypedSettings(EnvironmentSettings):
+class TypedSettings(EmbeddedConfig):
     """Options of descriptors whose networks read vectors of the elements."""
 
     types: int = Field(default=8, ge=1)
