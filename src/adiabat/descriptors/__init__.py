@@ -210,6 +210,13 @@ DESCRIPTORS = {
             "10.1063/5.0155600",
         ),
         Page(
+            "nep",
+            "nep",
+            "NEPDescriptorConfig",
+            "Trained Chebyshev expansions and invariants of the density, as in neuroevolution potentials (NEP)",
+            "10.1063/5.0106617",
+        ),
+        Page(
             "soap_turbo",
             "soap_turbo",
             "SOAPTurboConfig",

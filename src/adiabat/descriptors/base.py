@@ -156,7 +156,8 @@ class Descriptor(nn.Module):
     def tangents(self, graph: Graph, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Derivatives of what `weighted` gives by the parameters of the center's element.
 
-        A descriptor with parameters has equally many for each element, those of the first element first.
+        A descriptor with parameters has equally many for each element; in each of its tensors those of the first
+        element come first. `own` is ordered by tensors.
 
         Returns:
             `[atoms, own]` and `[pairs, own, 3]`, own being the number of parameters over that of elements.
@@ -172,14 +173,20 @@ class Descriptor(nn.Module):
         with torch.enable_grad():
             sums, slopes = self._weighted(graph, weights, history=True)
             both = torch.cat((sums, slopes.flatten()))
-            every = torch.eye(len(both), dtype=both.dtype, device=both.device)
-            found = torch.autograd.grad(both, parameters, every, is_grads_batched=True)
-        rows = torch.cat([f.flatten(1) for f in found], dim=1).view(len(both), len(self.elements), -1)
-        place = self.element[graph.system.numbers]
-        atoms, pairs = place.shape[0], graph.pairs.shape[1]
-        centers = place[graph.centers].repeat_interleave(3)
-        by_pairs = rows[atoms + torch.arange(3 * pairs), centers].view(pairs, 3, rows.shape[2])
-        return rows[torch.arange(atoms), place], by_pairs.transpose(1, 2)
+            # what belongs to a center depends on its element's parameters alone, so that the same parameter of all
+            # elements is one direction; derivatives along it are those of a vector-Jacobian product by its weights
+            weights = torch.zeros_like(both, requires_grad=True)
+            found = torch.autograd.grad(both, parameters, weights, create_graph=True)
+            along = torch.cat([f.reshape(len(self.elements), -1) for f in found], dim=1).sum(dim=0)
+            rows = both.new_zeros((len(along), len(both)))
+            every = torch.eye(len(along), dtype=both.dtype, device=both.device)
+            for begin in range(0, len(along), ROWS):
+                wanted = every[begin : begin + ROWS]
+                (rows[begin : begin + ROWS],) = torch.autograd.grad(
+                    along, weights, wanted, retain_graph=True, is_grads_batched=True, materialize_grads=True
+                )
+        atoms = len(sums)
+        return rows[:, :atoms].T, rows[:, atoms:].view(len(rows), -1, 3).transpose(0, 1)
 
     def _weighted(self, graph: Graph, weights: Tensor, history: bool) -> tuple[Tensor, Tensor]:
         vectors = graph.vectors().detach().requires_grad_()

@@ -169,11 +169,13 @@ class ProjectionFitter(LinearFitter):
         found = torch.linalg.lstsq(scaled, torch.cat((z, torch.zeros_like(z)))[:, None], driver="gelsd")
         step = found.solution[:, 0] / sizes
         self._set(step[:linear])
-        begin = linear
+        kinds, begin = len(self.model.descriptor.elements), 0
+        own = step[linear:].view(kinds, -1)  # of each element, ordered by tensors: see `tangents`
         with torch.no_grad():
             for parameter in self.parameters:
-                parameter.add_(step[begin : begin + parameter.numel()].view(parameter.shape))
-                begin += parameter.numel()
+                width = parameter.numel() // kinds
+                parameter.add_(own[:, begin : begin + width].reshape(parameter.shape))
+                begin += width
 
     def _design(self, graph: Graph, stress: bool) -> Design:
         design = super()._design(graph, stress)

@@ -7,12 +7,8 @@ gives: GPUMD and calorine.
 
 | paper | here | shape, unit |
 |---|---|---|
-| r_ij | `distances` | [pairs], Å |
-| f_k(r_ij) | `ChebyshevPairFunctions.basis` | [pairs, basis], 1 |
-| c^{IJ}_nk | `ChebyshevPairFunctions.coefficients` | [elements², channels, basis], 1 |
-| g_n(r_ij) | `radial(u, kinds)`, `angular(u, kinds)` | [pairs, channels], 1 |
-| A_nlm | `density` | [atoms, channels, l_max (l_max + 2)], 1 |
-| q_n, q_nl, q_nl₁l₂l₃, q_n1111 | `descriptor(graph)` | [atoms, size], 1 |
+| r_ij | `vectors`, from center to neighbor | [pairs, 3], Å |
+| q_n, q_nl, q_nl₁l₂l₃, q_n1111 | `descriptor(graph)`, see `descriptors.nep` | [atoms, size], 1 |
 | q scaler | `factor` | [size], 1 |
 | U_i = w¹ tanh(w⁰ q − b⁰) − b¹ | `atomic_energies` | [atoms], eV |
 | charges of qNEP | `charges` | [atoms], e |
@@ -34,48 +30,24 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from adiabat.descriptors.base import element_index
-from adiabat.elements import number, symbol
+from adiabat.descriptors.nep import NEPDescriptor, NEPOptions
 from adiabat.errors import CapabilityError, ConfigError
 from adiabat.geometry import Graph
-from adiabat.kernels.density_network import DensityFeatures, DensityNetwork
+from adiabat.kernels.density_network import DensityNetwork
 from adiabat.kernels.pairs import PairIndex
-from adiabat.nn.chebyshev_pairs import ChebyshevPairFunctions
-from adiabat.nn.constants import ConstantModule
 from adiabat.nn.element_networks import ElementNetworks
 from adiabat.nn.ewald import EwaldSum, balanced
-from adiabat.nn.invariants import DensityInvariants, Triple, coupling
-from adiabat.nn.spherical_harmonics import SphericalHarmonics
 from adiabat.nn.switched_repulsion import SwitchedRepulsion
 from adiabat.potential import ArchitectureConfig, AtomicPotential, Prediction, total_energy
 
 FLAT = 1e-5  # range below which a feature stays unscaled
 
 
-class NEPConfig(ArchitectureConfig):
+class NEPConfig(NEPOptions, ArchitectureConfig):
     """Options of the neuroevolution potential; the defaults are GPUMD's."""
 
     method: Literal["nep"] = "nep"
     """Name of the architecture."""
-    cutoff: float = Field(default=8.0, gt=0.0)
-    """Radius of the radial features, Å."""
-    angular_cutoff: float = Field(default=4.0, gt=0.0)
-    """Radius of the angular features, Å; at most `cutoff`."""
-    element_cutoffs: dict[str, tuple[float, float]] = {}
-    """Radial and angular radius (Å) of some elements; a pair's is the mean of its two."""
-    channels: int = Field(default=5, ge=1)
-    """Radial features, n_max + 1 in nep.in."""
-    angular_channels: int = Field(default=5, ge=1)
-    """Angular features of each kind, n_max + 1."""
-    basis: int = Field(default=9, ge=1)
-    """Chebyshev polynomials in a radial feature, basis_size + 1."""
-    angular_basis: int = Field(default=9, ge=1)
-    """Chebyshev polynomials in an angular feature."""
-    l_max: int = Field(default=4, ge=0, le=8)
-    """Highest degree of the three-body features; 0 for none."""
-    four_body: tuple[Triple, ...] = ((2, 2, 2),)
-    """Degrees of the four-body features: 222, 112, 123, 233 and 134 are GPUMD's."""
-    five_body: bool = False
-    """Whether there is a five-body feature of degrees 1111."""
     hidden: int = Field(default=30, ge=1)
     """Nodes of the hidden layer."""
     networks: Literal["element", "shared"] = "element"
@@ -84,51 +56,6 @@ class NEPConfig(ArchitectureConfig):
     """Inner and outer radius (Å) between which a screened nuclear repulsion is switched off; null for none."""
     charges: Literal["none", "reciprocal", "full"] = "none"
     """Whether a second output is a charge: their Ewald sum, or the part of it in reciprocal space alone (qNEP)."""
-
-    def radii(self, elements: Iterable[int]) -> np.ndarray:
-        """Radial and angular radius of every pair of elements `[elements, elements, 2]`, Å."""
-        own = {number(name): radii for name, radii in self.element_cutoffs.items()}
-        rows = np.array([own.get(z, (self.cutoff, self.angular_cutoff)) for z in elements])
-        return 0.5 * (rows[:, None] + rows[None])
-
-
-class NEPDescriptor(ConstantModule):
-    """q_n = Σ_j g_n(r_ij), and the invariants of A_nlm = Σ_j g_n(r_ij) Y_lm(r_ij) (2022, sec. II)."""
-
-    radii: Tensor
-
-    def __init__(self, config: NEPConfig, elements: Sequence[int]):
-        super().__init__()
-        self.kinds = len(elements)
-        self.register_constant("radii", config.radii(elements).reshape(-1, 2))
-        self.radial = ChebyshevPairFunctions(self.kinds, config.channels, config.basis)
-        self.angular, self.size = None, config.channels
-        if config.l_max:
-            self.angular = ChebyshevPairFunctions(self.kinds, config.angular_channels, config.angular_basis)
-            self.harmonics = SphericalHarmonics(config.l_max, "integral", normalize=False)
-            self.invariants = DensityInvariants(config.l_max, config.four_body, config.five_body)
-            self.size += config.angular_channels * self.invariants.count
-
-    def forward(self, graph: Graph, vectors: Tensor, distances: Tensor, kinds: Tensor) -> Tensor:
-        """`[atoms, size]`: radial features, then the angular ones kind by kind, from what belongs to the pairs."""
-        reach = self.radii.index_select(0, kinds)
-        features = graph.sum_over_neighbors(self.radial(distances / reach[:, 0], kinds))
-        if self.angular is None:
-            return features
-        rows = graph.rows()
-        harmonics = self.harmonics(vectors / distances[:, None])[:, None, 1:]
-        g = self.angular(distances / reach[:, 1], kinds)
-        density = rows.contract(rows.pad(g[:, None]), rows.pad(harmonics))
-        return torch.cat((features, self.invariants(density).flatten(1)), dim=1)
-
-    def of_kernel(self, factor: Tensor) -> DensityFeatures:
-        """What the fast kernel needs to make the same features times `factor [size]`."""
-        radii, radial = self.radii.view(self.kinds, self.kinds, 2), self.radial.grid(self.kinds)
-        if self.angular is None:
-            return DensityFeatures(radii, radial, radial, 0, factor)
-        own, angular = self.invariants, self.angular.grid(self.kinds)
-        products = [coupling(triple) for triple in own.triples]
-        return DensityFeatures(radii, radial, angular, own.l_max, factor, own.triples, products, own.fives_place)
 
 
 class NEP(AtomicPotential):
@@ -140,9 +67,10 @@ class NEP(AtomicPotential):
 
     def __init__(self, config: NEPConfig, elements: Iterable[int]):
         elements = sorted({int(z) for z in elements})
-        _check(config, elements)
-        super().__init__(config, elements, float(config.radii(elements).max()))
-        self.descriptor = NEPDescriptor(config, elements)
+        descriptor = NEPDescriptor(config, elements)
+        _check(config, config.radii(elements))
+        super().__init__(config, elements, descriptor.cutoff)
+        self.descriptor = descriptor
         sizes = (self.descriptor.size,) * (len(elements) if config.networks == "element" else 1)
         self.charged = config.charges != "none"
         self.networks = ElementNetworks(sizes, (config.hidden,), ("tanh",), 1 + self.charged, last_bias=False)
@@ -156,7 +84,7 @@ class NEP(AtomicPotential):
         self.kernel: DensityNetwork | None = None
 
     def prepare(self, graph: Graph) -> Graph:
-        graph = super().prepare(graph if self.is_frozen else graph.replace(layout=graph.rows()))
+        graph = super().prepare(graph if self.is_frozen else self.descriptor.prepare(graph))
         return graph if self.ewald is None else graph.with_waves(self.ewald.reciprocal.reach)
 
     def check(self, graph: Graph) -> None:
@@ -169,8 +97,7 @@ class NEP(AtomicPotential):
 
     def features(self, graph: Graph) -> Tensor:
         """Unscaled features of each atom `[atoms, size]`."""
-        vectors = graph.vectors()
-        return self.descriptor(graph, vectors, vectors.norm(dim=1), self._kinds(graph))
+        return self.descriptor(graph)
 
     def outputs(self, graph: Graph, vectors: Tensor) -> Tensor:
         """The networks' outputs, with repulsion in the energies: `[atoms]`, or energies and charges `[atoms, 2]`."""
@@ -178,13 +105,13 @@ class NEP(AtomicPotential):
         if self.kernel is not None:
             found = self.kernel(vectors, element, PairIndex.of_graph(graph))
             return found if self.charged else found.squeeze(1)
-        kinds, distances = self._kinds(graph), vectors.norm(dim=1)
         network = element if len(self.networks.sizes) > 1 else torch.zeros_like(element)
-        q = self.descriptor(graph, vectors, distances, kinds) * self.factor
+        q = self.descriptor.from_vectors(vectors, graph) * self.factor
         found = self.networks.everywhere(q, network)
         energies = (found[:, 0] if self.charged else found) + self.bias.index_select(0, network)
         if self.repulsion is not None:
-            energies = energies + graph.sum_over_neighbors(self.repulsion(distances, kinds))
+            pairs = self.repulsion(vectors.norm(dim=1), self.descriptor.kinds(graph))
+            energies = energies + graph.sum_over_neighbors(pairs)
         return torch.stack((energies, found[:, 1]), dim=1) if self.charged else energies
 
     def atomic_energies(self, graph: Graph) -> Tensor:
@@ -218,29 +145,7 @@ class NEP(AtomicPotential):
             spread = rows.amax(dim=0) - rows.amin(dim=0)
             self.factor.copy_(torch.where(spread > FLAT, 1.0 / spread.clamp(min=FLAT), torch.ones_like(spread)))
 
-    def _kinds(self, graph: Graph) -> Tensor:
-        """Place of each pair's elements in tables of all pairs of elements `[pairs]`."""
-        element = self.element[graph.system.numbers]
-        return graph.of_centers(element) * self.descriptor.kinds + graph.of_neighbors(element)
 
-
-def _check(config: NEPConfig, elements: Sequence[int]) -> None:
-    radii = config.radii(elements)
-    if (radii[..., 1] > radii[..., 0]).any() or radii.min() <= 0.0:
-        raise ConfigError(
-            f"angular radii {radii[..., 1].tolist()} must lie between 0 and the radial {radii[..., 0].tolist()}."
-        )
-    for triple in config.four_body:
-        a, b, c = triple
-        if max(triple) > config.l_max or min(triple) < 1 or not abs(a - b) <= c <= a + b or sum(triple) % 2:
-            raise ConfigError(
-                f"four-body degrees {triple} need an even sum, a triangle and l_max of at least {max(triple)}."
-            )
-    if config.five_body and not config.l_max:
-        raise ConfigError("five_body needs l_max of at least 1.")
-    for name in config.element_cutoffs:
-        if number(name) not in elements:
-            names = ", ".join(symbol(z) for z in elements)
-            raise ConfigError(f"element_cutoffs names {name}, which is not among the model's elements {names}.")
+def _check(config: NEPConfig, radii: np.ndarray) -> None:
     if config.repulsion is not None and not 0.0 <= config.repulsion[0] < config.repulsion[1] <= radii.min():
         raise ConfigError(f"repulsion {config.repulsion} needs 0 ≤ inner < outer ≤ {radii.min()} Å, the cutoff.")
