@@ -106,6 +106,16 @@ def test_pickles_are_refused_unopened(tmp_path, monkeypatch):
     assert not (tmp_path / "evil").exists()
 
 
+def test_lengths_that_look_like_a_pickle(tmp_path):
+    """A file begins with the length of its header, whose first bytes may be those of a pickle."""
+    path, looked = tmp_path / "model.adiabat", set()
+    for length in range(0, 1200, 8):
+        write_archive(path, {"a": torch.zeros(3)}, {"text": "x" * length})
+        looked.add(path.read_bytes()[:2])
+        assert read_archive(path)[1] == {"text": "x" * length}
+    assert {b"\x80\x02", b"\x80\x03", b"\x80\x04"} <= looked
+
+
 def test_newer_versions_are_refused(saved):
     path, _ = saved
     tensors, header = read_archive(path)

@@ -43,7 +43,7 @@ def read_archive(path: Path, kind: str = "adiabat") -> tuple[dict[str, Tensor], 
     if not path.is_file():
         raise CheckpointError(f"there is no file {path}: check the path.")
     data = path.read_bytes()
-    if data.startswith(_PICKLES):
+    if data.startswith(_PICKLES) and data[8:9] != b"{":  # the length of a safetensors header may look like a pickle
         raise CheckpointError(
             f"{path} is a pickle or zip file, which may hold code: adiabat never reads those as"
             " models. `adiabat weights import` takes the weights out of it and executes nothing."

@@ -193,6 +193,10 @@ class DescribedPotential(AtomicPotential):
         return not self.descriptor.trained and self.fixed is None
 
     @property
+    def mirrored(self) -> bool:  # type: ignore[override]
+        return self.descriptor.mirrored
+
+    @property
     def fitter(self) -> str:  # type: ignore[override]
         if self.descriptor.trained:
             linear = isinstance(self.head, LinearHead) and self.scaling is None

@@ -50,6 +50,10 @@ class Selected(Descriptor):
         """What does the work: `used`, or `whole` where there is none."""
         return self.whole if self.used is None else self.used
 
+    @property
+    def mirrored(self) -> bool:  # type: ignore[override]
+        return self.whole.mirrored
+
     def _padded(self, rows: Sequence[Sequence[int]]) -> Tensor:
         return torch.tensor([[*row, *[-1] * (self.size - len(row))] for row in rows])
 
