@@ -45,7 +45,7 @@ SMALL = {
 }
 REGRESSORS = {"linear": {}, "quadratic": {}, "gaussian_process": {"points": 3}, "network": {"hidden": [4]}}
 FROZEN = {"ace", "acsf", "wacsf", "psf", "snap", "soap", "soap_turbo", "soap_bispectrum", "spherical_bessel", "mtp"}
-FROZEN |= {"aev", "nice", "ead", "fchl19", "chebyshev", "gaussian_moments", "se_e2_a"}
+FROZEN |= {"aev", "nep", "nice", "ead", "fchl19", "chebyshev", "gaussian_moments", "se_e2_a"}
 TABULATED = {"ead": 1e-5, "se_e2_a": 1e-6}  # whose frozen form has tables, and how near it is
 WANT = ("energy", "forces", "stress")
 

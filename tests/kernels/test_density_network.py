@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from adiabat.architectures.local.nep import NEP, NEPConfig
+from adiabat.descriptors.base import Descriptor
 from adiabat.geometry import Graph, System
 from adiabat.kernels.build import available
 from adiabat.kernels.density_network import DensityFeatures, DensityNetwork
@@ -50,6 +51,25 @@ def _results(model, graph):
     weights = torch.randn(values.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     (slopes,) = torch.autograd.grad((values * weights.to(values.dtype)).sum(), positions)
     return values.detach(), slopes
+
+
+@pytest.mark.parametrize(("dtype", "room"), [(torch.float64, 1e-12), (torch.float32, 3e-5)])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_rows(name, dtype, room):
+    """Features, their gradient and their Jacobian, with a lonely atom."""
+    system = System.batch([_system(8), System.from_arrays([[0, 0, 0]], [6])])
+    model, graph = _problem(name, system, dtype)
+    descriptor, vectors = model.descriptor, graph.vectors().detach()
+    weights = torch.randn((9, descriptor.size), generator=torch.Generator().manual_seed(1)).to(dtype)
+    found = []
+    for rows in (descriptor.rows(), lambda v, *_: descriptor.from_vectors(v, graph)):
+        moved = vectors.clone().requires_grad_()
+        values = rows(moved, *descriptor.given(graph)[1:])
+        found.append([values.detach(), *torch.autograd.grad((values * weights).sum(), moved)])
+    found[0] += descriptor.jacobian(graph)
+    found[1] += Descriptor.jacobian(descriptor, graph)
+    for ours, wanted in zip(*found, strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=0, atol=room * max(1.0, float(wanted.abs().max())))
 
 
 def _compare(model, graph, tolerance):

@@ -30,7 +30,8 @@ from adiabat.descriptors.base import Descriptor, DescriptorConfig
 from adiabat.elements import number, symbol
 from adiabat.errors import ConfigError
 from adiabat.geometry import Graph
-from adiabat.kernels.density_network import DensityFeatures
+from adiabat.kernels.build import available
+from adiabat.kernels.density_network import NAME, DensityFeatures, DensityRows
 from adiabat.nn.chebyshev_pairs import ChebyshevPairFunctions
 from adiabat.nn.constants import ConstantModule
 from adiabat.nn.invariants import DensityInvariants, Triple, coupling
@@ -91,6 +92,7 @@ class NEPDescriptor(Descriptor, ConstantModule):
     """
 
     radii: Tensor
+    _frozen: DensityRows | None = None
 
     def __init__(self, options: NEPOptions, elements: Iterable[int]):
         elements = sorted({int(z) for z in elements})
@@ -127,6 +129,23 @@ class NEPDescriptor(Descriptor, ConstantModule):
         g = self.angular(distances / reach[:, 1], kinds)
         density = rows.contract(rows.pad(g[:, None]), rows.pad(harmonics))
         return torch.cat((features, self.invariants(density).flatten(1)), dim=1)
+
+    def rows(self) -> DensityRows:
+        """The same features in C++ at the present coefficients; CapabilityError if this machine has no compiler."""
+        return DensityRows(self.of_kernel(self.radii.new_ones(self.size)))
+
+    def freeze(self) -> None:
+        self._frozen = self.rows()
+
+    def forward(self, graph: Graph) -> Tensor:
+        return super().forward(graph) if self._frozen is None else self._frozen(*self.given(graph))
+
+    def jacobian(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        if graph.pairs.device.type != "cpu" or available(NAME) is not None:
+            return super().jacobian(graph)
+        with torch.no_grad():
+            rows, given = self.rows(), self.given(graph)
+            return rows(*given), rows.jacobian(*given)
 
     def of_kernel(self, factor: Tensor) -> DensityFeatures:
         """What the fast kernel needs to make the same features times `factor [size]`."""

@@ -1,4 +1,5 @@
-// One-layer networks on invariants of an atom's neighbor density, with their slopes (density_network.py).
+// One-layer networks on invariants of an atom's neighbor density, with their slopes, and these invariants as rows
+// (density_network.py).
 //
 // Each center's neighbors within reach are sorted by element; everything that belongs to a neighbor is evaluated for
 // eight or sixteen of them at once. Harmonics are the scaled solid ones, whose derivatives are sums of two harmonics
@@ -6,6 +7,7 @@
 #include <limits>
 #include <utility>
 
+#include "centers.hpp"
 #include "gates.hpp"
 
 struct Sizes {
@@ -157,6 +159,7 @@ struct Center {
     Neighbors<T> radial, angular;
     T *shape, *rows, *density, *force, *feature, *gradient, *node, *delta;  // rows: g, [neighbors][across]
     vec *given, *risen, *mixed;
+    index_t origin = 0;  // the pair whose slopes come first
 
     static index_t widest(const Problem<T>& q) {
         index_t most = 0;
@@ -188,7 +191,21 @@ struct Center {
 
     // values [heads] of the center, slopes [heads][pairs][3] of all pairs
     void evaluate(index_t i, T* values, T* slopes) {
-        const index_t e = q.kind[i], kinds = size.kinds, pairs = q.begins[q.atoms];
+        const index_t e = q.kind[i], pairs = q.begins[q.atoms];
+        describe(i);
+        first_layer(e);
+        for (index_t h = 0; h < size.heads; ++h) {
+            T* own = slopes + 3 * h * pairs;
+            std::fill(own + 3 * q.begins[i], own + 3 * q.begins[i + 1], T(0));
+            values[h] = head(e, h);
+            pull(own);
+        }
+        if (q.repels) values[0] += repel(e, slopes);
+    }
+
+    // The center's features.
+    void describe(index_t i) {
+        const index_t e = q.kind[i], kinds = size.kinds;
         const double* reach = q.radii + 2 * e * kinds;
         radial.gather(q, i, reach);
         radial.functions(reach, q.radial + e * kinds * size.channels * size.basis);
@@ -204,18 +221,14 @@ struct Center {
             expand();
             invariants();
         }
-        first_layer(e);
-        for (index_t h = 0; h < size.heads; ++h) {
-            T* own = slopes + 3 * h * pairs;
-            std::fill(own + 3 * q.begins[i], own + 3 * q.begins[i + 1], T(0));
-            values[h] = head(e, h);
-            along_radii(own);
-            if (size.l_max) {
-                pull_invariants();
-                for (index_t k = 0; k < angular.count; k += lanes) along_densities(k, own);
-            }
-        }
-        if (q.repels) values[0] += repel(e, slopes);
+    }
+
+    // Adds the slopes of the center's pairs that the gradient of its features makes.
+    void pull(T* slopes) {
+        along_radii(slopes);
+        if (!size.l_max) return;
+        pull_invariants();
+        for (index_t k = 0; k < angular.count; k += lanes) along_densities(k, slopes);
     }
 
     static index_t place(index_t l, index_t m) { return l * l + l + m; }
@@ -338,7 +351,7 @@ struct Center {
 
     INLINE void add(const Neighbors<T>& own, index_t k, const vec& x, const vec& y, const vec& z, T* slopes) {
         for (index_t s = 0; s < std::min<index_t>(lanes, own.count - k); ++s) {
-            T* to = slopes + 3 * own.pair[k + s];
+            T* to = slopes + 3 * (own.pair[k + s] - origin);
             to[0] += x[s], to[1] += y[s], to[2] += z[s];
         }
     }
@@ -433,7 +446,70 @@ void backward(index_t atoms, index_t heads, const index_t* begins, const T* slop
         }
 }
 
+// The features themselves, as other kernels' rows.
+template <typename T>
+struct RowProblem {
+    const Problem<T>& all;
+    index_t atoms, kinds, size;
+    const index_t *begins, *kind;
+};
+
+template <typename T, Mode MODE>
+struct RowCenter {
+    const RowProblem<T>& q;
+    Center<T> center;
+    std::vector<T> part;  // slopes of one feature, [pairs of the center][3]
+
+    explicit RowCenter(const RowProblem<T>& q) : q(q), center(q.all) {}
+
+    void evaluate(index_t i, T* row, T* made) {
+        const index_t begin = q.begins[i], end = q.begins[i + 1];
+        center.describe(i);
+        if (MODE == VALUES) std::copy(center.feature, center.feature + q.size, row);
+        if (MODE == PULL) {
+            std::fill(made + 3 * begin, made + 3 * end, T(0));
+            std::copy(row, row + q.size, center.gradient);
+            center.pull(made);
+        }
+        for (index_t d = 0; d < q.size && MODE == JACOBIAN; ++d) {
+            part.assign(3 * (end - begin), T(0));
+            std::fill(center.gradient, center.gradient + q.size, T(0));
+            center.gradient[d] = 1, center.origin = begin;
+            center.pull(part.data());
+            for (index_t p = begin; p < end; ++p)
+                std::copy_n(part.data() + 3 * (p - begin), 3, made + 3 * (p * q.size + d));
+        }
+    }
+};
+
+template <typename T, Mode MODE>
+void rows(const Problem<T>& all, const T* given, T* made, index_t threads) {
+    const Sizes& s = all.size;
+    const index_t size = s.channels + s.invariants * s.angular_channels;
+    const RowProblem<T> q{all, all.atoms, s.kinds, size, all.begins, all.kind};
+    sweep<RowCenter, T, MODE>(q, given, made, threads);
+}
+
+#define ROWS(T)                                                                                                     \
+    index_t atoms, const index_t *begins, const index_t *neighbors, const index_t *kind, const T *vectors,          \
+        const Sizes *sizes, const double *radii, const double *squares, const Term *terms, const double *factors,   \
+        const T *radial, const T *angular
+#define OF_ROWS(T)                                                                                                  \
+    const Problem<T> q{atoms, begins, neighbors, kind, vectors, *sizes, radii, squares, terms, factors, nullptr,    \
+                       radial, angular, nullptr, nullptr, nullptr, nullptr, nullptr, 0}
 #define EXPORTS(name, T)                                                                                            \
+    extern "C" void rows_forward_##name(ROWS(T), T* values, index_t threads) {                                      \
+        OF_ROWS(T);                                                                                                 \
+        rows<T, VALUES>(q, nullptr, values, threads);                                                               \
+    }                                                                                                               \
+    extern "C" void rows_backward_##name(ROWS(T), const T* given, T* made, index_t threads) {                       \
+        OF_ROWS(T);                                                                                                 \
+        rows<T, PULL>(q, given, made, threads);                                                                     \
+    }                                                                                                               \
+    extern "C" void rows_jacobian_##name(ROWS(T), T* made, index_t threads) {                                       \
+        OF_ROWS(T);                                                                                                 \
+        rows<T, JACOBIAN>(q, nullptr, made, threads);                                                               \
+    }                                                                                                               \
     extern "C" void forward_##name(                                                                                 \
         index_t atoms, const index_t* begins, const index_t* neighbors, const index_t* kind, const T* vectors,      \
         const Sizes* sizes, const double* radii, const double* squares, const Term* terms, const double* factors,   \

@@ -1,4 +1,4 @@
-"""One-layer networks on invariants of an atom's neighbor density, with their slopes, in one pass over the pairs."""
+"""Invariants of an atom's neighbor density, and one-layer networks on them with slopes in one pass over the pairs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch.nn import functional
 from adiabat.kernels.build import call, library, same_type
 from adiabat.kernels.operation import Kernel
 from adiabat.kernels.pairs import PairIndex
+from adiabat.kernels.rows import RowKernel
 
 NAME = "density_network"
 
@@ -49,6 +50,43 @@ class DensityFeatures:
         return self.l_max + len(self.triples) + (self.fives >= 0)
 
 
+class DensityTables:
+    """What the library reads of features, for networks of some heads and hidden nodes."""
+
+    def __init__(self, features: DensityFeatures, heads: int = 0, hidden: int = 0):
+        terms, factors = _terms(features)
+        angular = features.angular.shape[2:] if features.l_max else (0, 1)
+        counts = (len(features.radial), heads, hidden, *features.radial.shape[2:], *angular, features.l_max)
+        self.all = [
+            torch.tensor((*counts, features.invariants, features.fives, len(terms))),
+            features.radii.detach().double().contiguous(),
+            torch.tensor(_norms(features.l_max) ** 2),
+            torch.tensor(terms, dtype=torch.int32).reshape(-1, 4),
+            torch.tensor(factors, dtype=torch.float64),
+        ]
+
+
+class DensityRows(RowKernel):
+    """The features themselves, differentiable once in the pair vectors; `factor` is not used.
+
+    Raises CapabilityError if this machine has no compiler for it.
+    """
+
+    def __init__(self, features: DensityFeatures):
+        library(NAME)
+        self.size = features.radial.shape[2] + features.invariants * features.angular.shape[2]
+        self._tables = DensityTables(features)
+        self._coefficients = [c.detach().clone() for c in (features.radial, features.angular)]
+
+    def call(self, function: str, inputs: Sequence[Tensor], *rest: Tensor) -> None:
+        vectors, kinds, neighbors, begins = inputs
+        coefficients = [c.to(vectors.dtype).contiguous() for c in self._coefficients]
+        call(
+            NAME, f"rows_{function}", same_type(vectors, *rest), len(kinds), begins, neighbors, kinds, vectors,
+            *self._tables.all, *coefficients, *rest,
+        )  # fmt: skip
+
+
 class DensityNetwork(Kernel):
     """w¹ tanh(w⁰ q + b⁰) + b¹ of each atom, differentiable once in the pair vectors.
 
@@ -70,15 +108,8 @@ class DensityNetwork(Kernel):
     def __init__(self, features: DensityFeatures, layers: Sequence[Tensor], repulsion: Tensor | None = None):
         library(NAME)
         inner, inner_bias, last, last_bias = (layer.detach() for layer in layers)
-        kinds, self.heads, hidden = last.shape
-        terms, factors = _terms(features)
-        angular = features.angular.shape[2:] if features.l_max else (0, 1)
-        counts = (kinds, self.heads, hidden, *features.radial.shape[2:], *angular, features.l_max)
-        self._sizes = torch.tensor((*counts, features.invariants, features.fives, len(terms)))
-        self._squares = torch.tensor(_norms(features.l_max) ** 2)
-        self._terms = torch.tensor(terms, dtype=torch.int32).reshape(-1, 4)
-        self._factors = torch.tensor(factors, dtype=torch.float64)
-        self._radii = features.radii.detach().double().contiguous()
+        _, self.heads, hidden = last.shape
+        self._tables = DensityTables(features, self.heads, hidden)
         self._repels = int(repulsion is not None)
         own = repulsion if repulsion is not None else torch.zeros(12)
         self._repulsion = own.detach().double().contiguous()
@@ -113,8 +144,7 @@ class DensityNetwork(Kernel):
         vectors, kinds, neighbors, begins = inputs
         call(
             NAME, "forward", same_type(vectors, *self._weights, *made), len(kinds), begins, neighbors, kinds, vectors,
-            self._sizes, self._radii, self._squares, self._terms, self._factors, self._repels, self._repulsion,
-            *self._weights, *made,
+            *self._tables.all, self._repels, self._repulsion, *self._weights, *made,
         )  # fmt: skip
 
     def pull(self, inputs: Sequence[Tensor], gradients: Sequence[Tensor], made: Sequence[Tensor]) -> None:
