@@ -154,6 +154,7 @@ def test_linear_fit():
     for seed in range(16):
         graph = Graph.build(structure(8, 4.0, seed), 3.0)
         made = evaluate(target, graph, ("energy", "forces"))
+        assert made.forces is not None
         frames.append(Frame(graph.system, {"energy": made.energy[0].detach(), "forces": made.forces.detach()}, {}))
     assert linear_error(Local(config, ELEMENTS), MemoryDataset(frames)) < 1e-4
 
