@@ -25,6 +25,8 @@ DESCRIPTORS = {
     "mtp": {"cutoff": 5.0, "level": 16, "inner": 2.0},
     "gaussian_moments": {"cutoff": 5.0},
     "chebyshev": {"cutoff": 6.0, "angular_cutoff": 5.0},
+    "aev": {"cutoff": 5.0, "angular_cutoff": 3.5},
+    "nep": {"cutoff": 5.0, "angular_cutoff": 5.0},
 }
 REGRESSORS = {"linear": {}, "quadratic": {}, "gaussian_process": {"points": 100}, "network": {}}
 WANT = ("energy", "forces")
