@@ -180,10 +180,11 @@ def test_battery():
 
 
 def test_compiled():
-    potential, graph = model(), Graph.build(structure(6, 4.0, 1), 3.0)
-    quick = compiled(potential, ("energy", "forces"), backend="captured")(graph)
-    plain = evaluate(potential, graph, ("energy", "forces"))
-    torch.testing.assert_close(quick.forces, plain.forces, rtol=1e-10, atol=1e-11)
+    potential = model()
+    quick = compiled(potential, ("energy", "forces"), backend="captured")
+    for graph in several_graphs():
+        plain = evaluate(potential, graph, ("energy", "forces"))
+        torch.testing.assert_close(quick(graph).forces, plain.forces, rtol=1e-10, atol=1e-11)
 
 
 @pytest.mark.parametrize(
