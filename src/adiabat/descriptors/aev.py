@@ -33,7 +33,7 @@ from adiabat.descriptors.base import DescriptorConfig, pair_blocks
 from adiabat.descriptors.rows import RowDescriptor
 from adiabat.descriptors.symmetry_terms import power
 from adiabat.errors import ConfigError
-from adiabat.geometry import Graph, triplets
+from adiabat.geometry import Graph
 from adiabat.kernels.environment_vectors import NAME, EnvironmentVectors
 from adiabat.nn.constants import ConstantModule
 from adiabat.nn.cutoffs import CosineCutoff
@@ -130,7 +130,7 @@ class AEV(RowDescriptor, ConstantModule):
         )  # fmt: skip
 
     def prepare(self, graph: Graph) -> Graph:
-        return graph.replace(triplets=self.triplets(graph))
+        return graph.replace(triplets=graph.triplets_within(self.terms.angular_cutoff))
 
     def from_vectors(self, vectors: Tensor, graph: Graph) -> Tensor:
         r = vectors.norm(dim=1)
@@ -139,20 +139,14 @@ class AEV(RowDescriptor, ConstantModule):
         rows = self._sum(self._radial_values(r), graph.centers * near + kinds[graph.neighbors], atoms, near)
         if not self.angular:
             return rows
-        first, second = (self.triplets(graph) if graph.triplets is None else graph.triplets).unbind(0)
+        found = graph.triplets_within(self.terms.angular_cutoff) if graph.triplets is None else graph.triplets
+        first, second = found.unbind(0)
         blocks = near * (near + 1) // 2
         of_neighbor = kinds[graph.neighbors]
         block = self.element_pair[of_neighbor[first], of_neighbor[second]]
         values = self._angular_values(vectors, r, first, second)
         more = self._sum(values, graph.centers[first] * blocks + block, atoms, blocks)
         return torch.cat([rows, more], dim=1)
-
-    def triplets(self, graph: Graph) -> Tensor:
-        """The contributing triplets `[2, triplets]`, pairs with the same center."""
-        r = graph.vectors().detach().norm(dim=1)
-        close = (r < self.terms.angular_cutoff).nonzero()[:, 0]
-        first, second = triplets(graph.centers[close], graph.system.atoms)
-        return torch.stack([close[first], close[second]])
 
     @staticmethod
     def _sum(values: Tensor, index: Tensor, rows: int, blocks: int) -> Tensor:

@@ -19,17 +19,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from adiabat.descriptors.base import Descriptor, DescriptorConfig, pair_blocks
-from adiabat.geometry import Graph, triplets
-from adiabat.kernels.build import available
+from adiabat.descriptors.base import DescriptorConfig, pair_blocks
+from adiabat.descriptors.rows import RowDescriptor
+from adiabat.geometry import Graph
 from adiabat.kernels.fchl19 import NAME, FCHL19Terms, Grids
-from adiabat.kernels.pairs import PairIndex
 
 TINY = 1e-12  # under a square root, where three atoms are in line
 
@@ -66,9 +65,10 @@ class FCHL19Config(DescriptorConfig):
         return FCHL19(self, elements)
 
 
-class FCHL19(Descriptor):
+class FCHL19(RowDescriptor):
     """Two-body terms of every element, then three-body terms of every pair of elements p ≤ q."""
 
+    library: ClassVar[str] = NAME
     block: Tensor
     shells: Tensor
     angular_shells: Tensor
@@ -89,59 +89,33 @@ class FCHL19(Descriptor):
         self.register_buffer("series", 2.0 * torch.exp(-0.5 * (config.smearing * odd).square()), persistent=False)
         self.width = 2 * config.order * config.angular
         self.sizes = (kinds * config.radial + kinds * (kinds + 1) // 2 * self.width,) * kinds
-        self._kernel_of: FCHL19Terms | None = None
-        self._frozen = False
 
     @property
     def weight(self) -> float:
         """Factor of all three-body terms."""
         return self.config.angular_weight * math.sqrt(self.config.angular_width / math.pi)
 
-    def freeze(self) -> None:
-        self.kernel()
-        self._frozen = True
-
-    def kernel(self) -> FCHL19Terms:
-        """The same in C++."""
-        if self._kernel_of is None:
-            c = self.config
-            cutoffs, widths = (c.cutoff, c.angular_cutoff), (c.radial_width, c.angular_width)
-            grids = Grids(c.radial, c.angular, *cutoffs, *widths, c.radial_decay, c.angular_decay, self.weight)
-            self._kernel_of = FCHL19Terms(grids, self.series, len(self.elements))
-        return self._kernel_of
+    def made_kernel(self) -> FCHL19Terms:
+        c = self.config
+        cutoffs, widths = (c.cutoff, c.angular_cutoff), (c.radial_width, c.angular_width)
+        grids = Grids(c.radial, c.angular, *cutoffs, *widths, c.radial_decay, c.angular_decay, self.weight)
+        return FCHL19Terms(grids, self.series, len(self.elements))
 
     def values(self, graph: Graph) -> Tensor:
         """What `forward` gives, without gradient history and in C++ where that can be."""
         with torch.no_grad():
-            return self.kernel()(*self.given(graph)) if self._fast(graph) else self.forward(graph)
-
-    def jacobian(self, graph: Graph) -> tuple[Tensor, Tensor]:
-        if not self._fast(graph):
-            return super().jacobian(graph)
-        with torch.no_grad():
-            given = self.given(graph)
-            return self.kernel()(*given), self.kernel().jacobian(*given)
-
-    def _fast(self, graph: Graph) -> bool:
-        return graph.pairs.device.type == "cpu" and available(NAME) is None
+            return self.kernel()(*self.given(graph)) if self.is_fast(graph) else self.forward(graph)
 
     def prepare(self, graph: Graph) -> Graph:
-        return graph.replace(triplets=self.triplets(graph))
-
-    def triplets(self, graph: Graph) -> Tensor:
-        """Pairs with the same center, both within the angular cutoff `[2, triplets]`."""
-        close = (graph.vectors().detach().norm(dim=1) < self.config.angular_cutoff).nonzero()[:, 0]
-        first, second = triplets(graph.centers[close], graph.system.atoms)
-        return torch.stack([close[first], close[second]])
+        return graph.replace(triplets=graph.triplets_within(self.config.angular_cutoff))
 
     def from_vectors(self, vectors: Tensor, graph: Graph) -> Tensor:
-        if self._frozen:
-            return self.kernel()(vectors, self.element[graph.system.numbers], PairIndex.of_graph(graph))
         kinds, atoms = len(self.elements), graph.system.atoms
         element, r = self.element[graph.system.numbers], vectors.norm(dim=1)
         place = graph.centers * kinds + element[graph.neighbors]
         radial = _summed(self._radial(r), place, atoms * kinds).view(atoms, -1)
-        first, second = self.triplets(graph) if graph.triplets is None else graph.triplets.unbind(0)
+        found = graph.triplets_within(self.config.angular_cutoff) if graph.triplets is None else graph.triplets
+        first, second = found.unbind(0)
         blocks = kinds * (kinds + 1) // 2
         block = self.block[element[graph.neighbors[first]], element[graph.neighbors[second]]]
         values = self._angular(vectors.index_select(0, first), vectors.index_select(0, second))

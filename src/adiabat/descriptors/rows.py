@@ -41,8 +41,12 @@ class RowDescriptor(Descriptor):
     def forward(self, graph: Graph) -> Tensor:
         return self.kernel()(*self.given(graph)) if self._frozen else super().forward(graph)
 
+    def is_fast(self, graph: Graph) -> bool:
+        """Whether the kernel can be had for a graph."""
+        return graph.pairs.device.type == "cpu" and available(self.library) is None
+
     def jacobian(self, graph: Graph) -> tuple[Tensor, Tensor]:
-        if graph.pairs.device.type != "cpu" or available(self.library) is not None:
+        if not self.is_fast(graph):
             return super().jacobian(graph)
         with torch.no_grad():
             kernel, given = self.kernel(), self.given(graph)
