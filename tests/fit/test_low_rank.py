@@ -36,6 +36,7 @@ _UNADAPTABLE = (
     "lode",
     "spherical_bessel",
     "psf",
+    "soap_bispectrum",
     "lmbtr",
     "aslatm",
     "selected",
