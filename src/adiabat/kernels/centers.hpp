@@ -25,3 +25,15 @@ void sweep(const P& q, const T* rows, T* made, index_t threads) {
             center.evaluate(i, (MODE == VALUES ? made : (T*)rows) + (MODE == JACOBIAN ? 0 : i * q.size), made);
     }
 }
+
+// What Python calls, where PROBLEM(T) are the parameters of a kernel and GIVEN(T) the Problem<T> made of them.
+#define SWEEPS(name, T)                                                                       \
+    extern "C" void forward_##name(PROBLEM(T), T* values, index_t threads) {                  \
+        sweep<Center, T, VALUES>(GIVEN(T), nullptr, values, threads);                         \
+    }                                                                                         \
+    extern "C" void backward_##name(PROBLEM(T), const T* rows, T* made, index_t threads) {    \
+        sweep<Center, T, PULL>(GIVEN(T), rows, made, threads);                                \
+    }                                                                                         \
+    extern "C" void jacobian_##name(PROBLEM(T), T* made, index_t threads) {                   \
+        sweep<Center, T, JACOBIAN>(GIVEN(T), nullptr, made, threads);                         \
+    }

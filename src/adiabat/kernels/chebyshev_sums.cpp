@@ -231,15 +231,5 @@ struct Center {
             weights, degrees                                                                                    \
     }
 
-#define EXPORTS(name, T)                                                                      \
-    extern "C" void forward_##name(PROBLEM(T), T* values, index_t threads) {                  \
-        sweep<Center, T, VALUES>(GIVEN(T), nullptr, values, threads);                         \
-    }                                                                                         \
-    extern "C" void backward_##name(PROBLEM(T), const T* rows, T* made, index_t threads) {    \
-        sweep<Center, T, PULL>(GIVEN(T), rows, made, threads);                                \
-    }                                                                                         \
-    extern "C" void jacobian_##name(PROBLEM(T), T* made, index_t threads) {                   \
-        sweep<Center, T, JACOBIAN>(GIVEN(T), nullptr, made, threads);                         \
-    }
-EXPORTS(f32, float)
-EXPORTS(f64, double)
+SWEEPS(f32, float)
+SWEEPS(f64, double)
