@@ -10,9 +10,9 @@ doi:10.1002/qua.24917.
 | x_ij | `matrix` | [systems, N · seats, N · seats], e²/Å, diagonal as it is |
 
 Departures from the paper: N is (2 `cells` + 1)³, the cells up to `cells` away along each lattice vector, and fewer
-where a structure is not periodic; a molecule has its Coulomb matrix. There is no program to compare with, and neither N
-nor φ was checked against the paper's text. The matrix
-depends on which image of an atom the cell holds, and on the cell: give all structures cells of one convention.
+where a structure is not periodic; a molecule has its Coulomb matrix. There is no program to compare with, and
+neither N nor φ was checked against the paper's text. The matrix depends on which image of an atom the cell holds, and
+on the cell: give all structures cells of one convention.
 """
 
 from __future__ import annotations
