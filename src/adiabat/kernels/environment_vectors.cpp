@@ -266,25 +266,15 @@ struct Center {
     }
 };
 
-#define GIVEN(T)                                                                                                    \
+#define PROBLEM(T)                                                                                                  \
     index_t atoms, index_t kinds, const index_t *begins, const index_t *neighbors, const index_t *kind,             \
         const T *vectors, index_t radials, index_t ranges, index_t zetas, index_t turns, index_t shifts,            \
         const double *radial, const double *range, const double *zeta, const double *turn, const double *constants
-#define PROBLEM(T)                                                                                                  \
-    const Problem<T> q{atoms, kinds, begins, neighbors, kind, vectors, radials, ranges, zetas, turns, shifts,       \
-                       radial, range, zeta, turn, constants}
-#define EXPORTS(name, T)                                                                            \
-    extern "C" void forward_##name(GIVEN(T), T* values, index_t threads) {                          \
-        PROBLEM(T);                                                                                 \
-        sweep<Center, T, VALUES>(q, nullptr, values, threads);                                               \
-    }                                                                                               \
-    extern "C" void backward_##name(GIVEN(T), const T* gradients, T* made, index_t threads) {       \
-        PROBLEM(T);                                                                                 \
-        sweep<Center, T, PULL>(q, gradients, made, threads);                                            \
-    }                                                                                               \
-    extern "C" void jacobian_##name(GIVEN(T), T* made, index_t threads) {                           \
-        PROBLEM(T);                                                                                 \
-        sweep<Center, T, JACOBIAN>(q, nullptr, made, threads);                                              \
+#define GIVEN(T)                                                                                                    \
+    Problem<T> {                                                                                                    \
+        atoms, kinds, begins, neighbors, kind, vectors, radials, ranges, zetas, turns, shifts, radial, range, zeta, \
+            turn, constants                                                                                         \
     }
-EXPORTS(f32, float)
-EXPORTS(f64, double)
+
+SWEEPS(f32, float)
+SWEEPS(f64, double)

@@ -466,26 +466,14 @@ struct Center : ByElement<T> {
         const int32_t *pass_begins, const Pass *passes, const Op *ops, const double *exponents,                   \
         const Group *groups, const double *group_values, const Function *functions, const double *zetas
 #define PROBLEM(T)                                                                                                \
-    Problem<T> q{atoms, kinds, size, begins, neighbors, kind, vectors, classes, slots, widest, angles,            \
-                 windows, turns, ends, turn_ends, weights,                                                        \
-                 radial_begins, radials, radial_values, pass_begins, passes, ops, exponents, groups, group_values, \
-                 functions, zetas, shift, factor}
-#define GIVEN(T)                                                                                                  \
     index_t atoms, index_t kinds, index_t size, const index_t *begins, const index_t *neighbors,                  \
         const index_t *kind, const T *vectors, LAYOUT, const T *shift, const T *factor
-
-#define EXPORTS(name, T)                                                                                         \
-    extern "C" void forward_##name(GIVEN(T), T* values, index_t threads) {                                       \
-        PROBLEM(T);                                                                                              \
-        sweep<Center, T, VALUES>(q, nullptr, values, threads);                                                   \
-    }                                                                                                            \
-    extern "C" void backward_##name(GIVEN(T), const T* gradients, T* made, index_t threads) {                    \
-        PROBLEM(T);                                                                                              \
-        sweep<Center, T, PULL>(q, gradients, made, threads);                                                     \
-    }                                                                                                            \
-    extern "C" void jacobian_##name(GIVEN(T), T* made, index_t threads) {                                        \
-        PROBLEM(T);                                                                                              \
-        sweep<Center, T, JACOBIAN>(q, nullptr, made, threads);                                                   \
+#define GIVEN(T)                                                                                                  \
+    Problem<T> {                                                                                                  \
+        atoms, kinds, size, begins, neighbors, kind, vectors, classes, slots, widest, angles, windows, turns,     \
+            ends, turn_ends, weights, radial_begins, radials, radial_values, pass_begins, passes, ops, exponents, \
+            groups, group_values, functions, zetas, shift, factor                                                 \
     }
-EXPORTS(f32, float)
-EXPORTS(f64, double)
+
+SWEEPS(f32, float)
+SWEEPS(f64, double)
