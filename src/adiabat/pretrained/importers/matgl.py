@@ -10,7 +10,6 @@ holds is read the way of 4.1, for its numbers; a file published by matgl, the wa
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -25,12 +24,10 @@ from adiabat.elements import number
 from adiabat.errors import CheckpointError
 from adiabat.potential import Potential, Referenced
 from adiabat.pretrained.importers import tensornet
+from adiabat.pretrained.importers.named_weights import Names, check_options, fill
 from adiabat.pretrained.kit import Imported, Kit
 
 Ends = Literal["center", "neighbor"]
-Names = Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]
-"""Patterns of a parameter's name on the page and what the program calls it."""
-
 # the program numbers a network's layers and activations together
 _LAYERS: Names = (
     (r"\.values\.(\d+)\.", lambda m: f".layers.{2 * int(m[1])}."),
@@ -131,7 +128,7 @@ def read_m3gnet(
         messages=messages,
     )
     model = M3GNet(config, map(number, order)).double()
-    fill(model, weights, order, _M3GNET)
+    fill(model, weights, _M3GNET, _rows(model, order))
     return model
 
 
@@ -162,7 +159,7 @@ def read_tensornet(
     bare = {name.removeprefix("model."): value.double() for name, value in weights.items()}
     # exp(−width (r − c)²)
     bare["bond_expansion.rbf.widths"] = torch.full((config.basis,), (2 * options["width"]) ** -0.5)
-    fill(model, tensornet.in_layout(bare, parts_last=True), order, _TENSORNET)
+    fill(model, tensornet.in_layout(bare, parts_last=True), _TENSORNET, _rows(model, order))
     if messages == "neighbor":
         _swap_ends(model.tensors.pair)
     return model
@@ -196,7 +193,7 @@ def read_megnet(
         questions=options["niters_set2set"],
     )
     model = MEGNet(config, map(number, order)).double()
-    fill(model, dict(weights) | {"bond_expansion.rbf.widths": model.basis.widths}, order, _MEGNET)
+    fill(model, dict(weights) | {"bond_expansion.rbf.widths": model.basis.widths}, _MEGNET, _rows(model, order))
     if messages == "neighbor":
         for block in model.blocks:
             _swap_ends(block.bonds.layers[0], 2 * config.channels)  # type: ignore[index, union-attr]
@@ -231,17 +228,8 @@ def read_so3net(options: Mapping[str, Any], weights: Mapping[str, Tensor], order
     model = SO3Net(config, map(number, order)).double()
     bare = {name.removeprefix("model."): value for name, value in weights.items()}
     frequencies = bare["radial_basis.frequencies"].double() / config.cutoff  # the program's are of r/r_c
-    fill(model, bare | {"radial_basis.frequencies": frequencies}, order, _SO3NET)
+    fill(model, bare | {"radial_basis.frequencies": frequencies}, _SO3NET, _rows(model, order))
     return model
-
-
-def check_options(options: Mapping[str, Any], known: Mapping[str, Any], page: str) -> None:
-    """Raises CheckpointError if an option differs from what a page has; absent ones are the program's defaults."""
-    for name, value in known.items():
-        if options.get(name, value) != value:
-            raise CheckpointError(
-                f"{name} {options[name]!r} is not an option of the page {page}, which has {value!r} alone."
-            )
 
 
 def referenced(
@@ -259,34 +247,10 @@ def referenced(
     return Referenced(model, {number(z): e for z, e in zip(order, values, strict=True)}, std)
 
 
-def fill(model: Potential, weights: Mapping[str, Tensor], order: Sequence[str], names: Names) -> None:
-    """Copies a program's tensors, with or without the prefix `model.`, into the page's under a table of names.
-
-    Tensors with a row for each element (`embedding.table`, `scales`) have them in the order of `order`.
-
-    Raises:
-        CheckpointError: a parameter is missing or has another shape.
-    """
-    arrays = {}
-    rows = [list(map(number, order)).index(z) for z in model.elements]
-    for own, tensor in model.state_dict().items():
-        theirs = own
-        for pattern, replacement in names:
-            theirs = re.sub(pattern, replacement, theirs)
-        value = weights.get(f"model.{theirs}", weights.get(theirs))
-        if value is None:
-            raise CheckpointError(
-                f"the weights have no '{theirs}', which {own} needs: is it a {type(model).__name__} of this program?"
-            )
-        value = value.double()[rows] if own in ("embedding.table", "scales") else value.double()
-        if value.shape != tensor.shape:
-            raise CheckpointError(
-                f"'{theirs}' has shape {tuple(value.shape)} where {tuple(tensor.shape)} is needed:"
-                " the options do not fit the weights."
-            )
-        arrays[own] = value
-    with torch.no_grad():
-        model.load_state_dict(arrays)
+def _rows(model: Potential, order: Sequence[str]) -> list[int]:
+    """Where the program's tables, whose rows are in `order`, have the model's elements."""
+    rows = {number(name): row for row, name in enumerate(order)}
+    return [rows[z] for z in model.elements]
 
 
 def _m3gnet(kit: Kit) -> Imported:

@@ -8,10 +8,9 @@ from typing import Any
 from torch import Tensor
 
 from adiabat.architectures.invariant.m3gnet import M3GNet, M3GNetConfig
-from adiabat.elements import symbol
 from adiabat.errors import CheckpointError
 from adiabat.potential import Referenced
-from adiabat.pretrained.importers.matgl import Names, fill
+from adiabat.pretrained.importers.named_weights import Names, fill
 from adiabat.pretrained.kit import Imported, Kit
 
 _NAMES: Names = (
@@ -63,8 +62,8 @@ def read_m3gnet(options: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Re
     numbers = range(1, options["max_z"] + 1)
     model = M3GNet(config, numbers).double()
     # its rows are atomic numbers, from 0
-    by_number = {"embedding.table": weights["atom_embedding.mlp.0.linear.weight"].T[1:]}
-    by_number |= {"scales": weights["normalizer.scale"][1:]}
-    fill(model, dict(weights) | by_number, [symbol(z) for z in numbers], _NAMES)
+    by_number = {"embedding.table": weights["atom_embedding.mlp.0.linear.weight"].T}
+    by_number |= {"scales": weights["normalizer.scale"]}
+    fill(model, dict(weights) | by_number, _NAMES, model.elements)
     shifts = weights["normalizer.shift"].double().tolist()
     return Referenced(model, {z: shifts[z] for z in numbers})

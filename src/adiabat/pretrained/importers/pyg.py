@@ -10,21 +10,21 @@ from torch import Tensor
 from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
 from adiabat.elements import number
 from adiabat.potential import Referenced
-from adiabat.pretrained.importers.schnetpack import fill
+from adiabat.pretrained.importers.named_weights import Names, fill
 from adiabat.pretrained.kit import Imported, Kit
 
-_NAMES = {
-    "embedding.table": "embedding.weight",
-    "basis.centers": "distance_expansion.offset",
-    "basis.widths": "widths",
-    "head.layers.0": "lin1",
-    "head.layers.1": "lin2",
-    "inward": "conv.lin1",
-    "convolution.filters.layers.0": "mlp.0",
-    "convolution.filters.layers.1": "mlp.2",
-    "outward.layers.0": "conv.lin2",
-    "outward.layers.1": "lin",
-}
+_NAMES: Names = (
+    (r"^embedding\.table$", "embedding.weight"),
+    (r"^basis\.centers$", "distance_expansion.offset"),
+    (r"^basis\.widths$", "widths"),
+    (r"^head\.layers\.0\.", "lin1."),
+    (r"^head\.layers\.1\.", "lin2."),
+    (r"\.inward\.", ".conv.lin1."),
+    (r"\.convolution\.filters\.layers\.0\.", ".mlp.0."),
+    (r"\.convolution\.filters\.layers\.1\.", ".mlp.2."),
+    (r"\.outward\.layers\.0\.", ".conv.lin2."),
+    (r"\.outward\.layers\.1\.", ".lin."),
+)
 
 
 def from_kit(kit: Kit) -> Imported:
@@ -58,7 +58,7 @@ def read_schnet(options: Mapping[str, float], weights: Mapping[str, Tensor], ele
     model = SchNet(config, elements).double()
     centers = weights["distance_expansion.offset"].double()
     widths = (centers[1] - centers[0]) * torch.ones_like(centers)
-    fill(model, {**weights, "widths": widths}, _NAMES)
+    fill(model, {**weights, "widths": widths}, _NAMES, model.elements)
     reference = {z: float(options.get("mean") or 0.0) for z in model.elements}
     if "atomref.weight" in weights:
         for z in model.elements:

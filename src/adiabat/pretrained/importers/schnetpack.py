@@ -4,52 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-import torch
 from torch import Tensor
 
 from adiabat.architectures.equivariant.painn import PaiNN, PaiNNConfig
 from adiabat.architectures.equivariant.so3net import SO3Net, SO3NetConfig
 from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
-from adiabat.elements import number, symbols
-from adiabat.errors import CheckpointError
-from adiabat.potential import AtomicPotential, Referenced
-from adiabat.pretrained.importers import matgl
+from adiabat.elements import number
+from adiabat.potential import Referenced
+from adiabat.pretrained.importers.named_weights import Names, check_options, fill
 from adiabat.pretrained.kit import Imported, Kit
 from adiabat.units import energy_unit
 
-_COMMON = {
-    "embedding.table": "representation.embedding.weight",
-    "basis.centers": "representation.radial_basis.offsets",
-    "basis.widths": "representation.radial_basis.widths",
-    "head.layers": "output_modules.0.outnet",
-}
-_SCHNET = _COMMON | {
-    "inward": "in2f",
-    "convolution.filters.layers": "filter_network",
-    "outward.layers": "f2out",
-    "interactions": "representation.interactions",
-}
-_PAINN = _COMMON | {
-    "filters": "representation.filter_net",
-    "messages": "representation.interactions",
-    "phi.layers": "interatomic_context_net",
-    "mix.weight": "mu_channel_mix.weight",
-    "updates": "representation.mixing",
-    "gates.layers": "intraatomic_context_net",
-    "dipole.blocks": "output_modules.1.outnet",
-    "vectors": "mix_vectors",
-    "scalars.layers": "scalar_net",
-}
-_SO3NET: matgl.Names = (
+_COMMON: Names = (
     (r"^embedding\.table$", "representation.embedding.weight"),
-    (r"^basis\.frequencies$", "representation.radial_basis.freqs"),
-    (r"^interactions\.(\d+)\.convolution\.filters\.", r"representation.so3convs.\1.filternet."),
-    (r"^interactions\.(\d+)\.mix(\d)\.", r"representation.mixings\2.\1."),
-    (r"^interactions\.(\d+)\.gates\.", r"representation.gatings.\1.scaling."),
     (r"^head\.layers\.", "output_modules.0.outnet."),
     (r"^dipole\.blocks\.", "output_modules.1.outnet."),
     (r"\.vectors\.", ".mix_vectors."),
     (r"\.scalars\.layers\.", ".scalar_net."),
+)
+_GAUSSIANS: Names = (
+    (r"^basis\.centers$", "representation.radial_basis.offsets"),
+    (r"^basis\.widths$", "representation.radial_basis.widths"),
+)
+_SCHNET: Names = (
+    *_COMMON,
+    *_GAUSSIANS,
+    (r"^interactions\.", "representation.interactions."),
+    (r"\.inward\.", ".in2f."),
+    (r"\.convolution\.filters\.layers\.", ".filter_network."),
+    (r"\.outward\.layers\.", ".f2out."),
+)
+_PAINN: Names = (
+    *_COMMON,
+    *_GAUSSIANS,
+    (r"^filters\.", "representation.filter_net."),
+    (r"^messages\.(\d+)\.phi\.layers\.", r"representation.interactions.\1.interatomic_context_net."),
+    (r"^updates\.(\d+)\.mix\.", r"representation.mixing.\1.mu_channel_mix."),
+    (r"^updates\.(\d+)\.gates\.layers\.", r"representation.mixing.\1.intraatomic_context_net."),
+)
+_SO3NET: Names = (
+    *_COMMON,
+    (r"^basis\.frequencies$", "representation.radial_basis.freqs"),
+    (r"^interactions\.(\d+)\.convolution\.filters\.", r"representation.so3convs.\1.filternet."),
+    (r"^interactions\.(\d+)\.mix(\d)\.", r"representation.mixings\2.\1."),
+    (r"^interactions\.(\d+)\.gates\.", r"representation.gatings.\1.scaling."),
 )
 
 
@@ -86,7 +84,7 @@ def read_schnet(options: Mapping[str, object], weights: Mapping[str, Tensor], el
     """
     config = SchNetConfig.parse(_common(options) | {"filters": options.get("n_filters")})
     model = SchNet(config, elements).double()
-    fill(model, weights, _SCHNET)
+    fill(model, weights, _SCHNET, model.elements)
     return model
 
 
@@ -105,14 +103,10 @@ def read_painn(
     Raises:
         CheckpointError: an option that the page does not have; a parameter is missing or has another shape.
     """
-    for name, known in (("rbf", "gaussian"), ("activation", "silu")):
-        if options.get(name, known) != known:
-            raise CheckpointError(
-                f"{name} '{options[name]}' is not an option of the page PaiNN, which has '{known}' alone."
-            )
+    check_options(options, {"rbf": "gaussian", "activation": "silu"}, "PaiNN")
     changes = {name: options[name] for name in ("shared_filters", "epsilon") if name in options}
     model = PaiNN(PaiNNConfig.parse(_common(options) | changes | {"dipole": dipole}), elements).double()
-    fill(model, weights, _PAINN)
+    fill(model, weights, _PAINN, model.elements)
     return model
 
 
@@ -120,15 +114,14 @@ def read_so3net(
     options: Mapping[str, object], weights: Mapping[str, Tensor], elements: Iterable[int], dipole: bool = False
 ) -> SO3Net:
     """SO3net in float64, in the program's own units; as `read_painn`, with lmax among the options."""
-    matgl.check_options(options, {"rbf": "bessel", "shared_interactions": False}, "SO3Net")
+    check_options(options, {"rbf": "bessel", "shared_interactions": False}, "SO3Net")
     config = SO3NetConfig.parse(_common(options) | {"l_max": options["lmax"], "dipole": dipole})
     model = SO3Net(config, elements).double()
     weights = {name: value.double() for name, value in weights.items()}
     for name in weights:
         if name.endswith("filternet.weight"):  # its Bessel functions have no prefactor
             weights[name] = weights[name] / model.basis.prefactor
-    table = "representation.embedding.weight"
-    matgl.fill(model, weights | {table: weights[table][list(model.elements)]}, symbols(model.elements), _SO3NET)
+    fill(model, weights, _SO3NET, model.elements)
     return model
 
 
@@ -139,27 +132,3 @@ def _common(options: Mapping[str, object]) -> dict[str, object]:
         "layers": options["n_interactions"],
         "basis": options["n_rbf"],
     }
-
-
-def fill(model: AtomicPotential, weights: Mapping[str, Tensor], names: Mapping[str, str]) -> None:
-    """Copies a program's tensors into the page's under a table of name parts, page's to program's."""
-    arrays = {}
-    for own, tensor in model.state_dict().items():
-        theirs = own
-        for part, replacement in names.items():
-            theirs = theirs.replace(part, replacement)
-        if theirs not in weights:
-            raise CheckpointError(
-                f"the weights have no '{theirs}', which {own} needs: is it a {type(model).__name__} of this program?"
-            )
-        value = weights[theirs].double()
-        if own == "embedding.table":
-            value = value[list(model.elements)]
-        if value.shape != tensor.shape:
-            raise CheckpointError(
-                f"'{theirs}' has shape {tuple(value.shape)} where {tuple(tensor.shape)} is needed:"
-                " the options do not fit the weights."
-            )
-        arrays[own] = value
-    with torch.no_grad():
-        model.load_state_dict(arrays)

@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 
 from adiabat.architectures.equivariant.spookynet import SpookyNet, SpookyNetConfig
-from adiabat.elements import symbols
 from adiabat.errors import CheckpointError
 from adiabat.nn.electron_configurations import LAST
-from adiabat.pretrained.importers.matgl import check_options, fill
+from adiabat.pretrained.importers.named_weights import Names, check_options, fill
 from adiabat.pretrained.kit import Imported, Kit
 
-_NAMES = (
+_NAMES: Names = (
     (r"^embedding\.free\.table$", "nuclear_embedding.element_embedding"),
     (r"^embedding\.configurations$", "nuclear_embedding.electron_config"),
     (r"^embedding\.linear\.", "nuclear_embedding.config_linear."),
@@ -131,7 +130,7 @@ def read_spookynet(
         if f"{_D4}alphaiw" not in kept:
             raise CheckpointError(f"the weights have no '{_D4}alphaiw', the polarizabilities that dispersion needs.")
         kept |= _dispersion(kept, list(elements))
-    fill(model, kept, symbols(elements), _NAMES)
+    fill(model, kept, _NAMES, model.elements)
     return model
 
 

@@ -9,13 +9,12 @@ from typing import Any
 from torch import Tensor
 
 from adiabat.architectures.equivariant.tensornet import TensorNet, TensorNetConfig
-from adiabat.elements import symbols
 from adiabat.potential import Referenced
 from adiabat.pretrained.importers import tensornet
-from adiabat.pretrained.importers.matgl import check_options, fill
+from adiabat.pretrained.importers.named_weights import Names, check_options, fill
 from adiabat.pretrained.kit import Imported, Kit
 
-_TENSORNET = (
+_TENSORNET: Names = (
     *tensornet.NAMES,
     (r"^head\.layers\.0\.", "output_network.layers.0."),
     (r"^head\.layers\.1\.", "output_network.layers.2."),
@@ -60,7 +59,6 @@ def read_tensornet(options: Mapping[str, Any], weights: Mapping[str, Tensor], el
     )
     model = TensorNet(config, elements).double()
     bare = {re.sub(r"^(representation|output)_model\.", "", name): value for name, value in weights.items()}
-    bare["tensor_embedding.emb.weight"] = bare["tensor_embedding.emb.weight"][list(model.elements)]
     # its directions point from the neighbor to the center
-    fill(model, tensornet.in_layout(bare, sign=-1.0), symbols(model.elements), _TENSORNET)
+    fill(model, tensornet.in_layout(bare, sign=-1.0), _TENSORNET, model.elements)
     return Referenced(model, scale=std)
