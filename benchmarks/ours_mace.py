@@ -8,30 +8,16 @@ frames; only the random numbers of the initial weights and of the batch order di
 """
 
 import sys
-import time
 from ast import literal_eval
-from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import torch
-from ours import dataset, predict
+from ours import begin, dataset, fit_and_write, of_epochs, reference_energies
 
 from adiabat.architectures.equivariant.mace import MACE, MACEConfig
 from adiabat.fit.gradient import GradientConfig, GradientFitter
 from adiabat.geometry import Graph
 from adiabat.potential import Referenced
-
-sys.path.insert(0, str(Path(__file__).parent / "peers"))
-from common import (
-    parse_arguments,
-    read_frames,
-    read_json,
-    reference_energies,
-    score,
-    split_frames,
-    write_result,
-)
 
 # what mace-torch's optimizer decays: the linear maps after aggregation, and all of the products
 DECAY = ("*interactions.*.down.*", "*products.*")
@@ -87,16 +73,11 @@ def scale_and_shift(frames, energies):
 
 def main():
     """Train, score and write the result."""
-    arguments = parse_arguments(__doc__.splitlines()[0])
-    settings = read_json(arguments.settings)
+    arguments, settings, frames, (train, valid, test) = begin(__doc__.splitlines()[0])
     options = settings["mace"]
     torch.set_num_threads(int(settings.get("threads", 1)))
     torch.set_default_dtype(getattr(torch, options["default_dtype"]))
     torch.manual_seed(options["seed"])
-    frames = read_frames(
-        arguments.data, settings.get("energy_key", "REF_energy"), settings.get("forces_key", "REF_forces")
-    )
-    train, valid, test = split_frames(frames, read_json(arguments.split))
     energies = reference_energies(frames, train, settings)
     scale, shift = scale_and_shift(train, energies)
     # the shift belongs to every atom alike, so that it can stand in the reference energies
@@ -105,32 +86,14 @@ def main():
     parts = dataset(train), dataset(valid)
     model.adapt([Graph.build(frame.system, model.cutoff) for frame in parts[0]])
     fitter = GradientFitter(model, *parts, fitting(options), seed=options["seed"])
-    start, cpu = time.perf_counter(), time.process_time()
-    result = fitter.fit()
-    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    last = result.history[-1]
-    write_result(
-        arguments.output,
-        arguments,
-        settings,
-        {
-            "program": f"adiabat {version('adiabat')}",
-            "torch": torch.__version__,
-            "test": score(test, *predict(model, test)),
-            "valid": score(valid, *predict(model, valid)),
-            "epochs": result.epochs,
-            "best_epoch": result.best["epoch"],
-            "final_validation": {k: v for k, v in last.items() if k.startswith("valid") or k == "epoch"},
-            "atomic_energies": energies,
-            "train_frames": len(train),
-            "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-            "scale": [scale],
-            "shift": shift,
-            "avg_num_neighbors": float(inner.average),
-            "training_seconds": seconds,
-            "training_cpu_seconds": cpu,
-        },
-    )
+    facts = {
+        "atomic_energies": energies,
+        "train_frames": len(train),
+        "scale": [scale],
+        "shift": shift,
+        "avg_num_neighbors": float(inner.average),
+    }
+    fit_and_write(arguments, settings, fitter, model, valid, test, lambda result: of_epochs(model, result) | facts)
 
 
 if __name__ == "__main__":

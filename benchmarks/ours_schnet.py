@@ -8,20 +8,14 @@ precision; only the random numbers of the initial weights and of the batch order
 """
 
 import sys
-import time
-from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import torch
-from ours import dataset, predict
+from ours import begin, dataset, fit_and_write, of_epochs
 
 from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
 from adiabat.fit.gradient import GradientConfig, GradientFitter
 from adiabat.potential import Referenced
-
-sys.path.insert(0, str(Path(__file__).parent / "peers"))
-from common import parse_arguments, read_frames, read_json, score, split_frames, write_result
 
 
 def architecture(settings):
@@ -54,41 +48,15 @@ def fitting(settings):
 
 def main():
     """Train, score and write the result."""
-    arguments = parse_arguments(__doc__.splitlines()[0])
-    settings = read_json(arguments.settings)
+    arguments, settings, _, (train, valid, test) = begin(__doc__.splitlines()[0])
     torch.set_num_threads(int(settings.get("threads", 1)))
     torch.manual_seed(settings["seed"])
-    frames = read_frames(
-        arguments.data, settings.get("energy_key", "REF_energy"), settings.get("forces_key", "REF_forces")
-    )
-    train, valid, test = split_frames(frames, read_json(arguments.split))
     mean = float(np.mean([atoms.info["REF_energy"] / len(atoms) for atoms in train]))
     elements = sorted({int(z) for atoms in train for z in atoms.numbers})
     model = Referenced(SchNet(architecture(settings), elements).float(), dict.fromkeys(elements, mean))
     fitter = GradientFitter(model, dataset(train), dataset(valid), fitting(settings), seed=settings["seed"])
-    start, cpu = time.perf_counter(), time.process_time()
-    result = fitter.fit()
-    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    last = result.history[-1]
-    write_result(
-        arguments.output,
-        arguments,
-        settings,
-        {
-            "program": f"adiabat {version('adiabat')}",
-            "torch": torch.__version__,
-            "test": score(test, *predict(model, test)),
-            "valid": score(valid, *predict(model, valid)),
-            "epochs": result.epochs,
-            "best_epoch": result.best["epoch"],
-            "final_validation": {k: v for k, v in last.items() if k.startswith("valid") or k == "epoch"},
-            "mean_energy_per_atom": mean,
-            "train_frames": len(train),
-            "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-            "training_seconds": seconds,
-            "training_cpu_seconds": cpu,
-        },
-    )
+    facts = {"mean_energy_per_atom": mean, "train_frames": len(train)}
+    fit_and_write(arguments, settings, fitter, model, valid, test, lambda result: of_epochs(model, result) | facts)
 
 
 if __name__ == "__main__":

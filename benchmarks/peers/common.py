@@ -29,6 +29,15 @@ def parse_arguments(description):
     return parser.parse_args()
 
 
+def begin(description):
+    """Return the arguments, the settings, all frames, and the lists of train, valid and test frames."""
+    arguments = parse_arguments(description)
+    settings = read_json(arguments.settings)
+    keys = (settings.get(f"{name}_key", f"REF_{name}") for name in ("energy", "forces"))
+    frames = read_frames(arguments.data, *keys)
+    return arguments, settings, frames, split_frames(frames, read_json(arguments.split))
+
+
 def read_json(path):
     """Return the content of a JSON file."""
     return json.loads(Path(path).read_text(encoding="utf-8"))

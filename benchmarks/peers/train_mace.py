@@ -14,7 +14,7 @@ from pathlib import Path
 
 import ase.io
 import torch
-from common import parse_arguments, read_frames, read_json, reference_energies, score, split_frames, write_result
+from common import begin, reference_energies, score, write_result
 from mace import data, tools
 from mace.cli import run_train
 from mace.tools import torch_geometric
@@ -107,14 +107,7 @@ def predict(model, frames, batch_size=50):
 
 def main():
     """Train, score and write the result."""
-    arguments = parse_arguments(__doc__.splitlines()[0])
-    settings = read_json(arguments.settings)
-    frames = read_frames(
-        arguments.data,
-        settings.get("energy_key", "REF_energy"),
-        settings.get("forces_key", "REF_forces"),
-    )
-    train, valid, test = split_frames(frames, read_json(arguments.split))
+    arguments, settings, frames, (train, valid, test) = begin(__doc__.splitlines()[0])
     energies = reference_energies(frames, train, settings)
     torch.set_num_threads(int(settings.get("threads", 1)))
     record = {}

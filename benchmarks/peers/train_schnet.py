@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 import torch.utils.data.dataloader as torch_dataloader
-from common import parse_arguments, read_frames, read_json, score, split_frames, write_result
+from common import begin, score, write_result
 
 # schnetpack 2.0.4 imports a name which newer releases of torch have made private.
 if not hasattr(torch_dataloader, "T_co"):
@@ -137,14 +137,7 @@ def predict(model, inputs, mean):
 
 def main():
     """Train, score and write the result."""
-    arguments = parse_arguments(__doc__.splitlines()[0])
-    settings = read_json(arguments.settings)
-    frames = read_frames(
-        arguments.data,
-        settings.get("energy_key", "REF_energy"),
-        settings.get("forces_key", "REF_forces"),
-    )
-    train, valid, test = split_frames(frames, read_json(arguments.split))
+    arguments, settings, _, (train, valid, test) = begin(__doc__.splitlines()[0])
     torch.set_num_threads(int(settings.get("threads", 1)))
     torch.manual_seed(settings["seed"])
     mean = float(np.mean([atoms.info["REF_energy"] / len(atoms) for atoms in train]))

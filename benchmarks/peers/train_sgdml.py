@@ -10,7 +10,7 @@ import time
 from importlib.metadata import version
 
 import numpy as np
-from common import parse_arguments, read_frames, read_json, score, split_frames, write_result
+from common import begin, score, write_result
 from sgdml.predict import GDMLPredict
 from sgdml.train import GDMLTrain
 
@@ -77,14 +77,7 @@ def search(trainer, task, valid, settings):
 
 def main():
     """Train, score and write the result."""
-    arguments = parse_arguments(__doc__.splitlines()[0])
-    settings = read_json(arguments.settings)
-    frames = read_frames(
-        arguments.data,
-        settings.get("energy_key", "REF_energy"),
-        settings.get("forces_key", "REF_forces"),
-    )
-    train, valid, test = split_frames(frames, read_json(arguments.split))
+    arguments, settings, _, (train, valid, test) = begin(__doc__.splitlines()[0])
     start, cpu = time.perf_counter(), time.process_time()
     trainer = GDMLTrain(max_processes=settings["threads"])
     task = build_task(trainer, train, valid, settings)

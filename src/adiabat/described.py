@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import torch
@@ -20,7 +21,7 @@ from adiabat.nn.activations import ACTIVATIONS
 from adiabat.nn.gaussian_process import GaussianProcessHead, KernelOptions, Selection
 from adiabat.nn.heads import Head, LinearHead, LinearInWeights, NetworkHead, PairEnds, QuadraticHead
 from adiabat.potential import AtomicPotential, Prediction, total_energy
-from adiabat.settings import Kinds, Settings
+from adiabat.settings import Kinds, Settings, of_kind
 
 
 class RegressorConfig(Settings):
@@ -133,17 +134,11 @@ REGRESSORS: dict[str, type[RegressorConfig]] = {
 }
 
 
-def _choose(data: Any) -> Any:
-    if isinstance(data, RegressorConfig):
-        return data
-    kind = data.get("kind") if isinstance(data, dict) else None
-    if kind not in REGRESSORS:
-        hint = did_you_mean(str(kind), REGRESSORS) or f" Choose of {', '.join(REGRESSORS)}."
-        raise ValueError(f"regressor.kind '{kind}' is not a regressor.{hint}")
-    return REGRESSORS[kind].parse(data)
-
-
-AnyRegressor = Annotated[SerializeAsAny[RegressorConfig], BeforeValidator(_choose), Kinds(tuple(REGRESSORS))]
+AnyRegressor = Annotated[
+    SerializeAsAny[RegressorConfig],
+    BeforeValidator(partial(of_kind, REGRESSORS, "regressor")),
+    Kinds(tuple(REGRESSORS)),
+]
 
 
 @dataclass(frozen=True)

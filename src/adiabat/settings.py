@@ -1,5 +1,6 @@
 """The base of every typed configuration: frozen, unknown keys refused with a suggestion."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -43,3 +44,20 @@ class Settings(BaseModel):
                 given = "" if fault["type"] == "value_error" else f" (given: {fault.get('input')!r})"
                 lines.append(f"{place + ': ' if place else ''}{message}{given}")
             raise ConfigError("; ".join(lines)) from None
+
+
+def of_kind(kinds: Mapping[str, type[Settings]], what: str, data: Any) -> Settings:
+    """The settings that a section's `kind` names, for sections of several kinds; ValueError if it is none of them.
+
+    Args:
+        kinds: name to settings.
+        what: what they are kinds of, for the error.
+        data: the section, or settings made already.
+    """
+    if isinstance(data, Settings):
+        return data
+    kind = str(data.get("kind")) if isinstance(data, Mapping) else str(data)
+    if kind not in kinds:
+        hint = did_you_mean(kind, kinds) or f" Choose of {', '.join(kinds)}."
+        raise ValueError(f"'{kind}' is not a kind of {what}.{hint}")
+    return kinds[kind].parse(dict(data))

@@ -14,8 +14,9 @@ As in QUIP, a pair counts once from either end, and an angle once for each order
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import combinations_with_replacement
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import BeforeValidator, Field, SerializeAsAny
@@ -27,9 +28,9 @@ from adiabat.descriptors.kernel_terms import Instances, KernelTerm, KernelTermCo
 from adiabat.descriptors.soap import SOAPConfig
 from adiabat.descriptors.soap_turbo import SOAPTurboConfig
 from adiabat.elements import number
-from adiabat.errors import did_you_mean
 from adiabat.geometry import Graph
 from adiabat.geometry.graph import triplets
+from adiabat.settings import of_kind
 
 
 class ExponentialConfig(KernelTermConfig):
@@ -160,16 +161,7 @@ TERMS: dict[str, type[KernelTermConfig]] = {
 }
 
 
-def _choose(data: Any) -> Any:
-    if isinstance(data, KernelTermConfig):
-        return data
-    kind = data.get("kind") if isinstance(data, dict) else None
-    if kind not in TERMS:
-        raise ValueError(f"'{kind}' is not a kind of term.{did_you_mean(str(kind), TERMS)}")
-    return TERMS[kind].parse(data)
-
-
-AnyTerm = Annotated[SerializeAsAny[KernelTermConfig], BeforeValidator(_choose)]
+AnyTerm = Annotated[SerializeAsAny[KernelTermConfig], BeforeValidator(partial(of_kind, TERMS, "term"))]
 
 
 def is_element(numbers: Tensor, element: int | str) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -52,6 +52,21 @@ class Tiles:
         return values.transpose(0, 1).flatten(0, 1).index_select(0, self.place)
 
 
+def in_tiles(layers: Callable[[Tensor, Tensor | None], Tensor], values: Tensor, kind: Tensor, kinds: int) -> Tensor:
+    """What layers with weights of each kind make of rows `[rows, width]`, each by those of its `kind [rows]`.
+
+    Args:
+        layers: maps `[tiles, ROWS, width]`, given the kind of each tile, or `[1, rows, width]` and None of one kind.
+        values: the rows.
+        kind: of each, 0 to kinds − 1.
+        kinds: how many there are.
+    """
+    if kinds == 1:
+        return layers(values[None], None)[0]
+    tiles = Tiles.of(kind, kinds)
+    return tiles.restore(layers(tiles.sort(values), tiles.kind))
+
+
 class GroupedNetworks(nn.Module):
     """x → t ∘ φ(x W + b) + x, layer after layer, with weights of each kind.
 
@@ -94,10 +109,7 @@ class GroupedNetworks(nn.Module):
 
     def forward(self, values: Tensor, kind: Tensor) -> Tensor:
         """`[rows, widths[0]]` to `[rows, widths[-1]]` or `[rows, outputs]`, each row by the network of its `kind`."""
-        if self.kinds == 1:
-            return self._layers(values[None], None)[0]
-        tiles = Tiles.of(kind, self.kinds)
-        return tiles.restore(self._layers(tiles.sort(values), tiles.kind))
+        return in_tiles(self._layers, values, kind, self.kinds)
 
     def _layers(self, values: Tensor, kind: Tensor | None) -> Tensor:
         for k, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):

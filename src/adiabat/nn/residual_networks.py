@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from adiabat.nn.grouped_networks import Tiles
+from adiabat.nn.grouped_networks import in_tiles
 from adiabat.settings import Settings
 
 Activation = Literal["silu", "inverse-root"]
@@ -90,10 +90,7 @@ class ResidualNetworks(nn.Module):
 
     def forward(self, values: Tensor, kind: Tensor) -> Tensor:
         """`[rows, inputs]` to `[rows, outputs]`, each row by the network of its `kind [rows]`."""
-        if self.kinds == 1:
-            return self._layers(values[None], None)[0]
-        tiles = Tiles.of(kind, self.kinds)
-        return tiles.restore(self._layers(tiles.sort(values), tiles.kind))
+        return in_tiles(self._layers, values, kind, self.kinds)
 
     def _layers(self, values: Tensor, kind: Tensor | None) -> Tensor:
         kept = values
