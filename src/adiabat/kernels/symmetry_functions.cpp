@@ -9,56 +9,9 @@
 
 #include "by_element.hpp"
 #include "centers.hpp"
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#endif
+#include "chosen_lanes.hpp"
+#include "windows.hpp"
 
-// Which lanes of a vector are kept: `put` packs them, `get` brings packed ones back to their lanes and zeros the rest.
-template <typename T>
-struct Chosen {
-    uint32_t bits;
-    INLINE int count() const { return __builtin_popcount(bits); }
-#if defined(__AVX512F__)
-    INLINE explicit Chosen(const Ints<T>& keep) {
-        if constexpr (sizeof(T) == 8)
-            bits = _mm512_test_epi64_mask((__m512i)keep, (__m512i)keep);
-        else
-            bits = _mm512_test_epi32_mask((__m512i)keep, (__m512i)keep);
-    }
-    INLINE void put(T* to, const Vec<T>& v) const {
-        if constexpr (sizeof(T) == 8)
-            _mm512_storeu_pd(to, _mm512_maskz_compress_pd(bits, (__m512d)v));
-        else
-            _mm512_storeu_ps(to, _mm512_maskz_compress_ps(bits, (__m512)v));
-    }
-    INLINE Vec<T> get(const T* from) const {
-        if constexpr (sizeof(T) == 8)
-            return (Vec<T>)_mm512_maskz_expand_pd(bits, _mm512_loadu_pd(from));
-        else
-            return (Vec<T>)_mm512_maskz_expand_ps(bits, _mm512_loadu_ps(from));
-    }
-#else
-    INLINE explicit Chosen(const Ints<T>& keep) : bits(0) {
-        for (int l = 0; l < Lanes<T>::count; ++l) bits |= (keep[l] ? 1u : 0u) << l;
-    }
-    INLINE void put(T* to, const Vec<T>& v) const {
-        for (int l = 0; l < Lanes<T>::count; ++l) {
-            *to = v[l];
-            to += bits >> l & 1;
-        }
-    }
-    INLINE Vec<T> get(const T* from) const {
-        Vec<T> v = {};
-        for (int l = 0; l < Lanes<T>::count; ++l)
-            if (bits >> l & 1) v[l] = *from++;
-        return v;
-    }
-#endif
-};
-
-struct Window {  // a cutoff function, or a function between two ends
-    int32_t form, compact, asymmetric;
-};
 struct Radial {
     int32_t cutoff, feature;
 };
@@ -96,43 +49,6 @@ struct Problem {
     const double* zetas;
     const T *shift, *factor;
 };
-
-constexpr double UNIT[2] = {1, 0};
-
-// A window with its slope: 0 outside of left and right.
-template <typename T>
-struct Shape {
-    Cutoff<T> core;
-    bool compact, asymmetric;
-    T left, radius, middle, scale;
-    Shape(const Window& own, const double* ends)
-        : core(own.form, own.compact ? UNIT : ends), compact(own.compact), asymmetric(own.asymmetric),
-          left(compact ? ends[1] : -1), radius(ends[0]), middle((ends[0] + ends[1]) / 2),
-          scale(2 / (ends[0] - ends[1])) {}
-
-    INLINE void operator()(const Vec<T>& r, Vec<T>& f, Vec<T>& slope) const {
-        if (!compact) return core(r, f, slope);
-        const Vec<T> one = spread<T>(1), u = (r - middle) * scale, rate = u < Vec<T>{} ? -one * scale : one * scale;
-        Vec<T> v = u < Vec<T>{} ? -u : u;
-        v = v > one ? one : v;
-        if (!asymmetric) {
-            core(v, f, slope);
-            slope *= rate;
-        } else {
-            core((2 - v) * v, f, slope);
-            slope *= rate * (2 - 2 * v);
-        }
-    }
-};
-
-// cos z and sin z for any z that is not huge
-template <typename T>
-INLINE void wave(const Vec<T>& z, Vec<T>& cosine, Vec<T>& sine) {
-    const Vec<T> magic = spread<T>(Lanes<T>::magic), shifted = z * (T)M_1_PI + magic, n = shifted - magic;
-    sine_cosine<T>((z - n * (T)0x1.921fb6p1) - n * (T)(M_PI - 0x1.921fb6p1), sine, cosine);
-    const Ints<T> odd = ((Ints<T>)shifted & 1) != 0;
-    sine = odd ? -sine : sine, cosine = odd ? -cosine : cosine;
-}
 
 // What one thread needs to evaluate one center after the other.
 template <typename T, Mode MODE>
