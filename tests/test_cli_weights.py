@@ -116,13 +116,11 @@ def test_load_by_name(offline):
     assert adiabat.load("n2p2-cu2s").info.source.startswith("n2p2-cu2s")
 
 
-def test_cluster_expansion_and_gap_by_name(offline):
-    """Zinc blende InP at its lattice constant; a GAP says which of its files are missing."""
+def test_cluster_expansion_by_name(offline):
+    """Zinc blende InP at its lattice constant."""
     cell = ase.build.bulk("InP", "zincblende", 5.83)
     energies = [adiabat.load(name).predict(cell)["energy"] / 2 for name in ("pace-inp", "snap-inp")]
     assert energies == pytest.approx([-3.4606, -3.4806], abs=1e-4)
-    with pytest.raises(CheckpointError, match="get gap.xml and GAPotential.soapparam from github"):
-        adiabat.load("gap-si")
 
 
 def test_commands_take_names(offline, tmp_path):

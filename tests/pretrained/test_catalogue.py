@@ -36,7 +36,7 @@ def test_licenses_that_forbid_commercial_use_are_marked():
 
 def test_hashes_are_those_of_the_files(shared):
     """The folder's files are found in the catalogue by their content."""
-    known = {file.sha256: file for one in catalogue().values() for file in one.files if file.sha256}
+    known = {file.sha256: file for one in catalogue().values() for file in (*one.files, *one.same) if file.sha256}
     folder = shared / "weights"
     files = [p for p in folder.rglob("*") if p.is_file() and p.suffix in (".model", ".pt", ".pth", ".npz", ".data")]
     found = [path for path in files if sha256(path) in known]
@@ -45,6 +45,14 @@ def test_hashes_are_those_of_the_files(shared):
         assert known[sha256(path)].size == path.stat().st_size
     # the n2p2 folders' input.data are data sets
     assert {p.name for p in files} - {p.name for p in found} <= {"input.data"}
+
+
+def test_listings():
+    """ANI-2x: eight networks of seven elements, each with four layers, the descriptor and the self energies."""
+    one = entry("ani-2x")
+    assert len(one.files) == 8 * 7 * (1 + 2 * 4) + 2
+    assert all(file.sha256 and file.size is not None and file.url.endswith(f"_8x/{file.name}") for file in one.files)
+    assert {file.sha256 for file in entry("ani-1x-two").files} <= {file.sha256 for file in entry("ani-1x").files}
 
 
 def test_names():

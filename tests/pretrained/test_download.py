@@ -222,6 +222,17 @@ def test_offline_file_by_name_if_the_hash_is_unknown(server, tmp_path, monkeypat
     assert fetched.recorded == {"a.model": hashlib.sha256(b"mine").hexdigest()}
 
 
+def test_the_same_weights_in_another_form(server, tmp_path, monkeypatch):
+    """What is on this machine serves, whichever form it has; the entry's own files are what is downloaded."""
+    own = entry({"name": "new.model"}).model_copy(update={"same": (WeightFile(name="old.pt", sha256=HASH),)})
+    monkeypatch.setenv("ADIABAT_WEIGHTS", str(tmp_path))
+    assert fetch(own).path.name == "new.model"
+    (tmp_path / "old.pt").write_bytes(CONTENT)
+    assert fetch(own).path == tmp_path / "old.pt"
+    (tmp_path / "new.model").write_bytes(CONTENT)
+    assert fetch(own).path == tmp_path / "new.model"
+
+
 def test_missing_offline_folder(server, monkeypatch):
     monkeypatch.setenv("ADIABAT_WEIGHTS", "/no/such/folder")
     with pytest.raises(CheckpointError, match="/no/such/folder, which does not exist"):

@@ -113,3 +113,9 @@ def test_faults_are_named(tmp_path):
         matgl.read(folder(tmp_path, given))
     with pytest.raises(CheckpointError, match=r"state\.pt"):
         matgl.read(folder(tmp_path, module | {"kwargs": {"model": model}}))
+
+
+def test_models_of_the_former_backend_are_refused(tmp_path):
+    model = {"@module": "matgl.models._tensornet_dgl", "@class": "TensorNet", "init_args": {}}
+    with pytest.raises(CheckpointError, match="without DGL"):
+        matgl.read(folder(tmp_path, {"@module": "matgl.apps.pes", "kwargs": {"model": model}}))

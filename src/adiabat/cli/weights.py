@@ -81,9 +81,9 @@ def info_command(
     }
     for label, text in lines.items():
         typer.echo(f"{label:11}{text}")
-    for file in one.files:
+    for file in (*one.files, *one.same):
         size = f"{file.size} bytes" if file.size is not None else "size not known"
-        typer.echo(f"{'file':11}{file.name}, {size}")
+        typer.echo(f"{'or' if file in one.same else 'file':11}{file.name}, {size}")
         typer.echo(f"{'':11}sha256 {file.sha256 or 'not known: recorded at first use'}")
         typer.echo(f"{'':11}{file.url or 'no address is known for certain: see published'}")
 

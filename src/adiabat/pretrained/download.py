@@ -63,6 +63,9 @@ def fetch(entry: Entry, progress: Progress | None = None) -> Fetched:
         )
     for folder in offline_folders():
         path = _offline(entry, folder)
+        other = None if path else next((p for f in entry.same for p in _candidates(f, entry, folder)), None)
+        if other is not None:
+            return Fetched(other, "offline", {})
         if path is not None:
             base = path if entry.folder else path.parent
             own = {f.name: base / f.name if entry.folder else path for f in entry.files if f.sha256 is None}

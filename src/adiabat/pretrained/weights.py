@@ -10,7 +10,7 @@ from adiabat.data.info import DataInfo
 from adiabat.elements import symbol
 from adiabat.errors import CapabilityError, CheckpointError
 from adiabat.potential import Potential
-from adiabat.pretrained.catalogue import Entry, catalogue, entry
+from adiabat.pretrained.catalogue import Entry, WeightFile, catalogue, entry
 from adiabat.pretrained.download import Progress, fetch, sha256
 from adiabat.pretrained.kit import Imported
 from adiabat.pretrained.originals import import_original
@@ -110,9 +110,14 @@ def recognize(path: Path) -> Entry | None:
     if not path.is_file():
         return None
     size = path.stat().st_size
-    same = [one for one in catalogue().values() if len(one.files) == 1 and one.files[0].size == size]
-    digest = sha256(path) if same else ""
-    return next((one for one in same if one.files[0].sha256 == digest), None)
+    alone = [(one, file) for one in catalogue().values() for file in _alone(one) if file.size == size]
+    digest = sha256(path) if alone else ""
+    return next((one for one, file in alone if file.sha256 == digest), None)
+
+
+def _alone(one: Entry) -> tuple[WeightFile, ...]:
+    """Files that are the whole of an entry's weights."""
+    return (() if one.folder else one.files) + one.same
 
 
 def license_line(known: Entry) -> str:

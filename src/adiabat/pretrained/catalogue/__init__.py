@@ -1,4 +1,4 @@
-"""The catalogue of published weights: one YAML a weight file, read into `Entry`.
+"""The catalogue of published weights: one YAML for each, read into `Entry`; many files are in a listing beside it.
 
 A hash or an address that is not known for certain is null, never a guess: the first download of such a file records
 its SHA-256 and shows it (see `pretrained.download`).
@@ -73,6 +73,8 @@ class Entry(Settings):
     """The module of pretrained/originals that reads it; null for the one that recognizes it."""
     files: tuple[WeightFile, ...] = ()
     """Its files; none if the weights are not published as files of their own."""
+    same: tuple[WeightFile, ...] = ()
+    """Files of the same weights in other forms; where one of them is on this machine, it serves as well."""
     origin: str
     """Where it is published, in words: repository and path, package or archive."""
     license: str | None
@@ -118,6 +120,13 @@ class Entry(Settings):
         return None if not sizes or None in sizes else sum(s for s in sizes if s is not None)
 
 
+def _listed(name: str) -> list[dict[str, object]]:
+    """Files of a listing: the address of their folder, then a line a file: SHA-256, bytes and name."""
+    base, *lines = (files(__name__) / name).read_text(encoding="utf-8").splitlines()
+    rows = (line.split(maxsplit=2) for line in lines)
+    return [{"name": own, "url": base + own, "sha256": digest, "size": int(size)} for digest, size, own in rows]
+
+
 @cache
 def catalogue() -> dict[str, Entry]:
     """Every entry by name, in order of names.
@@ -131,8 +140,11 @@ def catalogue() -> dict[str, Entry]:
         if not file.name.endswith(".yaml"):
             continue
         try:
-            entry = Entry.parse(yaml.load(file.read_text(encoding="utf-8"), Loader=_LOADER))
-        except (ConfigError, yaml.YAMLError) as error:
+            content = yaml.load(file.read_text(encoding="utf-8"), Loader=_LOADER)
+            if isinstance(content.get("files"), str):
+                content["files"] = _listed(content["files"])
+            entry = Entry.parse(content)
+        except (ConfigError, yaml.YAMLError, OSError, ValueError) as error:
             raise ConfigError(f"the catalogue's {file.name} is wrong: {error}") from None
         names = {entry.name, *entry.aliases}
         if names & taken or file.name != f"{entry.name}.yaml":

@@ -45,6 +45,12 @@ def read(source: Source) -> Kit:
     model = kwargs.get("model", described) if isinstance(kwargs, dict) else {}
     if not isinstance(model, dict) or not isinstance(model.get("init_args"), dict):
         raise CheckpointError(f"{source.path / 'model.json'} does not describe a model: it has no init_args.")
+    if str(model.get("@module")).endswith("_tensornet_dgl"):
+        # read like the newer ones, their lattice constants are wrong (MgO in r2SCAN: 4.52 Å)
+        raise CheckpointError(
+            f"{source.path} is a TensorNet of matgl's former backend (DGL), which is not read: take the file of the"
+            " same name without DGL."
+        )
     options = model["init_args"]
     meta: dict[str, Any] = {
         "class": str(model.get("@class")),

@@ -54,7 +54,8 @@ def _checkpoint(source: Source) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not isinstance(state, dict):
         raise CheckpointError(f"{source.path} has no model_state_dict: is it a checkpoint of sevenn?")
     weights = {name: value for name, value in state.items() if isinstance(value, Tensor)}
-    return weights, {name: value for name, value in source.content["config"].items() if isinstance(value, _KEPT)}
+    options = {name: value for name, value in source.content["config"].items() if isinstance(value, _KEPT)}
+    return weights, {"_normalize_sph": False} | options  # the first release took harmonics of the vectors themselves
 
 
 def _deployed(source: Source) -> tuple[dict[str, Tensor], dict[str, Any]]:
