@@ -52,6 +52,9 @@ MODELS = {
     ),
     "m3gnet": lambda: M3GNet(M3GNetConfig(channels=20, cutoff=4.0, three_body_cutoff=3.5, layers=2), [1, 8]),
     "m3gnet matgl": lambda: M3GNet(M3GNetConfig(channels=16, **SHORT, radial="bessel", messages="neighbor"), [1, 8]),
+    "m3gnet matgl smooth": lambda: M3GNet(
+        M3GNetConfig(channels=16, hidden=20, **SHORT, angular="smooth", messages="neighbor"), [1, 8]
+    ),
     "mattersim": lambda: M3GNet(
         M3GNetConfig(channels=16, **SHORT, basis=4, degrees=4, depth=2, variant="mattersim"), [1, 8]
     ),

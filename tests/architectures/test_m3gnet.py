@@ -1,5 +1,9 @@
 """M3GNet through the battery, beside the published programs, and what its options do."""
 
+import json
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 
@@ -40,6 +44,50 @@ def test_parity(shared, name):
     assert all(d.cases == (5 if d.quantity in ("stress", "virial") else 10) for d in report.deviations)
 
 
+@pytest.fixture(scope="module")
+def smooth():
+    """matgl's numbers for a model with `use_smooth`, random weights and hidden layers wider than its channels."""
+    golden = json.loads((Path(__file__).parents[1] / "golden" / "m3gnet_smooth.json").read_text())
+    random = np.random.RandomState(17)
+    weights = {name: torch.from_numpy(random.normal(size=shape)) / 2 for name, shape in golden["shapes"].items()}
+    return golden, weights
+
+
+def test_smooth_functions_of_matgl(smooth):
+    golden, weights = smooth
+    model = read_m3gnet(golden["options"], weights, golden["options"]["element_types"])
+    other = read_m3gnet(golden["options"], weights, golden["options"]["element_types"], "neighbor")
+    for case in golden["cases"]:
+        system = System.from_arrays(case["positions"], case["numbers"], case["cell"], True)
+        found = evaluate(model, graph := Graph.build(system, model.cutoff), ("energy", "forces", "stress"))
+        for name in ("energy", "forces", "stress"):
+            expected = torch.tensor(case[name]).reshape(getattr(found, name).shape)
+            torch.testing.assert_close(
+                getattr(found, name), expected, rtol=0, atol=1e-11 * float(expected.abs().max())
+            )
+        assert abs(float(evaluate(other, graph).energy) - case["energy"]) > 0.005
+
+
+def test_smooth_functions_of_matgl_frozen(smooth):
+    if available() is not None:
+        pytest.skip(available())
+    golden, weights = smooth
+    case = golden["cases"][0]
+    system = System.from_arrays(case["positions"], case["numbers"], case["cell"], True)
+    for messages in ("center", "neighbor"):
+        model = read_m3gnet(golden["options"], weights, golden["options"]["element_types"], messages)
+        graph = Graph.build(system, model.cutoff)
+        exact, found = evaluate(model, graph), evaluate(model.frozen(), graph)
+        torch.testing.assert_close(found.energy, exact.energy, rtol=0, atol=1e-7)
+        torch.testing.assert_close(found.forces, exact.forces, rtol=0, atol=1e-6 * float(exact.forces.abs().max()))
+
+
+def test_smooth_functions_have_no_force_jump():
+    torch.manual_seed(2)
+    model = M3GNet(SMALL.model_copy(update={"angular": "smooth", "messages": "neighbor", "hidden": 6}), [1, 8])
+    assert check_cut(model, structures([1, 8], 3.5)).passed is True
+
+
 @pytest.mark.parametrize("name", [KITS[0], KITS[2]])
 def test_published_models_frozen(shared, name):
     if available() is not None:
@@ -66,8 +114,10 @@ def test_importers_name_faults(shared):
     options, weights, order = kit.meta["hyperparameters"], kit.weights(), kit.meta["element_order"]
     with pytest.raises(CheckpointError, match="has shape"):
         read_m3gnet(options | {"max_n": 3}, weights, order)
-    with pytest.raises(CheckpointError, match="use_smooth True is not an option"):
+    with pytest.raises(CheckpointError, match="has shape"):  # smooth functions of pairs are fewer
         read_m3gnet(options | {"use_smooth": True}, weights, order)
+    with pytest.raises(CheckpointError, match="use_phi True is not an option"):
+        read_m3gnet(options | {"use_phi": True}, weights, order)
     weights.pop("model.final_layer.gated.gates.4.bias")
     with pytest.raises(CheckpointError, match=r"no 'final_layer.gated.gates.4.bias'"):
         read_m3gnet(options, weights, order)
@@ -93,10 +143,10 @@ def test_gated_network_of_pairs_equals_that_of_columns():
     torch.testing.assert_close(network.of_pairs(graph, v, e), network(columns))
 
 
-@pytest.mark.parametrize("variant", ["matgl", "mattersim"])
-def test_every_parameter_is_trained(variant):
+@pytest.mark.parametrize("options", [{}, {"angular": "smooth", "hidden": 5, "depth": 2}, {"variant": "mattersim"}])
+def test_every_parameter_is_trained(options):
     torch.manual_seed(4)
-    model = M3GNet(SMALL.model_copy(update={"variant": variant}), [1, 8])
+    model = M3GNet(SMALL.model_copy(update=options), [1, 8])
     found = evaluate(model, Graph.build(WATER, 3.5), ("energy", "forces"), create_graph=True)
     (found.energy.sum() + found.forces.square().sum()).backward()
     for name, parameter in model.named_parameters():
@@ -119,6 +169,8 @@ def test_single_precision_agrees():
 def test_options_are_checked():
     with pytest.raises(ConfigError, match="three_body_cutoff 6.0 Å is longer"):
         M3GNetConfig.parse({"three_body_cutoff": 6.0})
+    with pytest.raises(ConfigError, match="angular smooth needs radial smooth"):
+        M3GNetConfig.parse({"angular": "smooth", "radial": "bessel"})
     for wrong in ({"channels": 0}, {"radial": "sinc"}, {"degrees": 0}):
         with pytest.raises(ConfigError, match=next(iter(wrong))):
             M3GNetConfig.parse(wrong)

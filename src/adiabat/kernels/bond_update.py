@@ -21,8 +21,8 @@ Layers = Sequence[nn.Linear]
 class BondUpdate(Kernel):
     """e' = e + φ_3(s), e'' = e' + φ_e([v_i, v_j, e']) ∘ W_e h(r) and Σ φ_v([v_i, v_j, e'']) ∘ a(W_v h(r)).
 
-    Each φ is a network of SiLU layers times one that ends in a sigmoid, of the same depth. Channels are filled up to
-    whole vectors with zeros that stay zero: `width` is their number then.
+    Each φ is a network of SiLU layers times one that ends in a sigmoid, of the same depth. Channels and hidden nodes
+    are filled up to as many, in whole vectors, with zeros that stay zero: `width` is their number then.
 
     Args:
         angles: φ_3, the layer of both networks, without bias.
@@ -43,20 +43,21 @@ class BondUpdate(Kernel):
     ):
         weight = angles[0].weight.detach()
         self.channels, self.sums = weight.shape
-        self.fill = -self.channels % (LANES // weight.element_size())
-        self.width, self.depth, self.functions = self.channels + self.fill, len(bonds[0]), radial[0].in_features
+        nodes = max(layer.out_features for net in (bonds, atoms) for layers in net for layer in layers)
+        self.width = nodes + -nodes % (LANES // weight.element_size())
+        self.depth, self.functions = len(bonds[0]), radial[0].in_features
         self.activated = activated
         both = torch.cat([self._filled(layer.weight, 0) for layer in angles])
         matrices, tables, biases = [packed(both.t()), packed(both)], [], []
         for net, weights in zip((bonds, atoms), radial, strict=True):
             first = [layers[0].weight.split(self.channels, dim=1) for layers in net]
             centers, neighbors, own = (torch.cat([self._filled(part[k], 0) for part in first]) for k in range(3))
-            own = functional.pad(own, (0, self.fill))
+            own = self._filled(own)
             matrices += [packed(own.t()), packed(own), packed(self._filled(weights.weight, 0).t())]
             tables.append((centers, neighbors, torch.cat([self._filled(layers[0].bias) for layers in net])))
             for pair in zip(*(layers[1:] for layers in net), strict=True):
                 for layer in pair:
-                    square = functional.pad(self._filled(layer.weight, 0), (0, self.fill))
+                    square = self._filled(self._filled(layer.weight, 0))
                     matrices += [packed(square.t()), packed(square)]
                 biases += [self._filled(layer.bias) for layer in pair]
         self.weights = torch.cat([matrix.flatten() for matrix in matrices])
@@ -66,8 +67,9 @@ class BondUpdate(Kernel):
         self.tables: Network = network(torch.cat([centers, neighbors]), torch.cat([shifts, torch.zeros_like(shifts)]))
 
     def _filled(self, values: Tensor, dim: int = -1) -> Tensor:
-        """With zeros behind the channels, which are the rows if `dim` is 0."""
-        return functional.pad(values.detach(), (0, 0, 0, self.fill) if dim == 0 else (0, self.fill))
+        """With zeros behind the channels or nodes, which are the rows if `dim` is 0."""
+        fill = self.width - values.shape[dim]
+        return functional.pad(values.detach(), (0, 0, 0, fill) if dim == 0 else (0, fill))
 
     def __call__(
         self, v: Tensor, bonds: Tensor, sums: Tensor, radial: tuple[Tensor, ...], index: Sequence[Tensor]

@@ -76,6 +76,11 @@ class SmoothBesselBasis(ConstantModule):
         r = distances.clamp(max=self.cutoff)[..., None]
         return (torch.sin(r * self.frequencies) / r) @ self.mixing
 
+    def exact(self, distances: Tensor) -> Tensor:
+        """The same in float64 without gradients, at zero too."""
+        frequencies, r = self._exact["frequencies"], np.minimum(distances.numpy(), self.cutoff)[..., None]
+        return torch.from_numpy(frequencies * np.sinc(r * frequencies / np.pi) @ self._exact["mixing"])
+
 
 def spherical_bessel_roots(degrees: int, count: int) -> np.ndarray:
     """The first positive roots of j_0, j_1, ... `[degrees, count]`; those of j_l lie between those of j_{l−1}."""

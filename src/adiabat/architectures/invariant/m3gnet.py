@@ -8,7 +8,7 @@ numbers it gives: matgl (doi:10.1038/s41524-025-01742-y) and MatterSim (arXiv:24
 | v_i | `v` | [atoms, channels], 1 |
 | e_ij | `e` | [pairs, channels], 1 |
 | e⁰_ij, the radial basis h_m(r_ij) | `bonds.radial` | [pairs, basis or degrees·basis], 1 |
-| j_l(z_ln r_ik/r_c) f_c(r_ik) | `bonds.angular` | [pairs, degrees·basis], 1 |
+| j_l(z_ln r_ik/r_c) f_c(r_ik), or h_m(r_ik) f_c(r_ik) | `bonds.angular` | [pairs, degrees·basis], 1 |
 | f_c(r_ij) | `bonds.envelope` | [pairs], 1 |
 | ẽ_ij | `self.sums(...)` | [pairs, degrees·basis], 1 |
 | φ_e, φ_v, φ_3 | `GatedMLP` | |
@@ -19,6 +19,8 @@ pairs (`LegendreSum`), the same numbers without a list of triplets; no cosine is
 passed through a layer of its own before its gated network, the networks φ have `depth` layers and the last one `depth
 + 1`. `radial: bessel` (matgl's default, of the published models) takes the Bessel functions of all degrees for pairs
 too: their slopes at the cutoff are not zero, so that forces jump when a neighbor crosses it; `smooth` is the paper's.
+`angular: smooth` (matgl's `use_smooth` does both) gives degree l of an angle the smooth functions l·n_max + 1 to (l +
+1)·n_max instead of the Bessel functions of its degree; `hidden` makes hidden layers wider than atoms and bonds are.
 `messages: neighbor` gives a bond's message to its other end, which the models need that matgl published, see
 `pretrained.importers.matgl`. `variant: mattersim` gates a triplet by its center instead of its third atom, has SiLU
 on the radial weights of the messages to atoms, no bias for the first bond features, and a scale for each element's
@@ -27,7 +29,6 @@ energy.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -61,6 +62,8 @@ class M3GNetConfig(ArchitectureConfig):
     """Features of an atom and of a bond."""
     layers: int = Field(default=3, ge=0)
     """Blocks of a three-body and a pair step."""
+    hidden: int | None = Field(default=None, ge=1)
+    """Nodes of the hidden layers of a pair step's networks and of the last one; None: `channels`."""
     basis: int = Field(default=3, ge=1)
     """Radial functions, n_max (of each degree where they have one)."""
     degrees: int = Field(default=3, ge=1)
@@ -69,17 +72,24 @@ class M3GNetConfig(ArchitectureConfig):
     """Layers of the gated networks of a pair step; the last network has one more."""
     radial: Literal["smooth", "bessel"] = "smooth"
     """Radial basis of pairs: with vanishing slopes at the cutoff, or spherical Bessel functions of all degrees."""
+    angular: Literal["bessel", "smooth"] = "bessel"
+    """Functions of the distance to an angle's third atom, `basis` for each degree: Bessel functions of the degree, or
+    the first `degrees` · `basis` smooth ones (with `radial: smooth` alone)."""
     messages: Literal["center", "neighbor"] = "center"
     """Which end of the bond ij gets its message φ_v: atom i, whose other bonds it has felt, or atom j."""
     variant: Literal["matgl", "mattersim"] = "matgl"
     """Whose details the blocks follow."""
 
     @model_validator(mode="after")
-    def _check_cutoffs(self) -> M3GNetConfig:
+    def _check_options(self) -> M3GNetConfig:
         if self.three_body_cutoff > self.cutoff:
             raise ValueError(
                 f"three_body_cutoff {self.three_body_cutoff} Å is longer than the cutoff, {self.cutoff} Å: pairs"
                 " beyond the cutoff are not known."
+            )
+        if self.angular == "smooth" and self.radial != "smooth":
+            raise ValueError(
+                f"angular smooth needs radial smooth, which is {self.radial} here: give both or neither."
             )
         return self
 
@@ -91,7 +101,7 @@ class Bonds:
     Attributes:
         graph: the pairs.
         radial: radial basis `[pairs, functions]`.
-        angular: j_l(z_ln r/r_c) f_c(r) `[pairs, degrees · basis]`.
+        angular: j_l(z_ln r/r_c) f_c(r) or h_m(r) f_c(r) `[pairs, degrees · basis]`.
         envelope: f_c, zero from the three-body cutoff on `[pairs, 1]`.
         harmonics: of the direction `[pairs, degrees²]`.
     """
@@ -126,7 +136,8 @@ class Convolution(nn.Module):
 
     def __init__(self, config: M3GNetConfig, functions: int):
         super().__init__()
-        widths = (3 * config.channels, *(config.channels,) * config.depth)
+        hidden = config.hidden or config.channels
+        widths = (3 * config.channels, *(hidden,) * (config.depth - 1), config.channels)
         self.bonds = GatedMLP(widths)
         self.atoms = GatedMLP(widths)
         self.bond_weights = dense(functions, config.channels, bias=False)
@@ -162,7 +173,10 @@ class M3GNet(AtomicPotential):
         super().__init__(config, elements, config.cutoff)
         width, mattersim = config.channels, config.variant == "mattersim"
         self.embedding = ElementEmbedding(self.elements, width)
-        self.angular = SphericalBesselBasis(config.degrees, config.basis, config.cutoff)
+        if config.angular == "smooth":
+            self.angular = SmoothBesselBasis(config.degrees * config.basis, config.cutoff)
+        else:
+            self.angular = SphericalBesselBasis(config.degrees, config.basis, config.cutoff)
         self.smooth = SmoothBesselBasis(config.basis, config.cutoff) if config.radial == "smooth" else None
         self.envelope = PolynomialCutoff(config.three_body_cutoff, 3)
         self.sums = LegendreSum(config.degrees, config.basis)
@@ -170,7 +184,8 @@ class M3GNet(AtomicPotential):
         self.first = dense(functions, width, bias=not mattersim)
         self.three_body = nn.ModuleList(ThreeBody(config) for _ in range(config.layers))
         self.convolutions = nn.ModuleList(Convolution(config, functions) for _ in range(config.layers))
-        self.head = GatedMLP((width, *(width,) * config.depth, 1), linear_end=True)
+        hidden = config.hidden or width
+        self.head = GatedMLP((width, width, *(hidden,) * (config.depth - 1), 1), linear_end=True)
         self.fused: tuple[FusedFunctions, list[FusedBlock]] | None = None
         if mattersim:
             self.register_buffer("scales", torch.ones(len(self.elements)))
@@ -180,9 +195,9 @@ class M3GNet(AtomicPotential):
         layers = zip(self.three_body, self.convolutions, strict=True)
         blocks = [convolution.fused(three_body, self.sums) for three_body, convolution in layers]  # type: ignore[operator]
         width = blocks[0].update.width if blocks else config.channels
-        radial = self.angular.exact if self.smooth is None else copy.deepcopy(self.smooth).double()
+        radial = self.angular if self.smooth is None else self.smooth
         functions = FusedFunctions(
-            self.sums.harmonics, radial, self.angular.exact, self.envelope, self.first, width, config.cutoff,
+            self.sums.harmonics, radial.exact, self.angular.exact, self.envelope, self.first, width, config.cutoff,
             config.three_body_cutoff,
         )  # fmt: skip
         self.fused = functions, blocks
@@ -213,8 +228,8 @@ class M3GNet(AtomicPotential):
     def _bonds(self, graph: Graph) -> Bonds:
         vectors = graph.vectors()
         r = graph.once(vectors).norm(dim=1)
-        bessel, envelope = self.angular(r), self.envelope(r)[:, None]
-        radial = bessel if self.smooth is None else self.smooth(r)
+        angular, envelope = self.angular(r), self.envelope(r)[:, None]
+        radial = angular if self.smooth is None else self.smooth(r)
         directions = vectors / graph.spread(r)[:, None]
-        angular, envelope = graph.spread(bessel * envelope), graph.spread(envelope)
+        angular, envelope = graph.spread(angular * envelope), graph.spread(envelope)
         return Bonds(graph, graph.spread(radial), angular, envelope, self.sums.harmonics(directions))
