@@ -280,6 +280,10 @@ def test_contradictions_are_refused(data):
         FinetuneRun.parse(options(data) | {"data": {"file": "x", "scale": 2.0}})
     gentle = FinetuneRun.parse({"data": {"file": "x"}, "finetune": {"preset": "gentle"}, "fit": {"epochs": 7}})
     assert (gentle.fit.epochs, gentle.fit.optimizer.rate) == (7, 1e-4)
+    loss = {"forces": 3, "stress": 10}
+    quick = FinetuneRun.parse({"data": {"file": "x"}, "finetune": {"preset": "quick"}, "fit": {"loss": loss}})
+    assert (quick.fit.optimizer.kind, quick.fit.loss.energy.kind, quick.fit.loss.stress.weight) == ("muon", "mae", 10)
+    assert (quick.fit.loss.forces.kind, quick.fit.loss.forces.weight) == ("mae", 3)  # another weight, the same kind
     oxygen = [Frame(f.system.replace(numbers=torch.full_like(f.system.numbers, 8)), f.labels) for f in _new()]
     write(data / "new.extxyz", oxygen)
     with pytest.raises(DataError, match="does not know O"):
