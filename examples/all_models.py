@@ -8,6 +8,7 @@ from ase.build import bulk, molecule
 import adiabat
 from adiabat.errors import AdiabatError
 from adiabat.pretrained.catalogue import catalogue
+from adiabat.pretrained.download import on_this_machine
 
 
 def structures():
@@ -21,10 +22,11 @@ def structures():
 
 
 def main(*names):
-    """Returns energies in eV/atom by model and structure; without names, of all models that can be had here."""
+    """Returns energies in eV/atom by model and structure; without names, of all models that are on this machine."""
     shown, table = structures(), {}
+    every = (entry for entry in catalogue().values() if entry.status == "ready")
     print(f"{'eV/atom':28s}", *(f"{name:>10s}" for name in shown))
-    for name in names or [entry.name for entry in catalogue().values() if entry.status == "ready"]:
+    for name in names or [entry.name for entry in every if on_this_machine(entry)]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

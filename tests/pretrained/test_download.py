@@ -9,7 +9,7 @@ import pytest
 
 from adiabat.errors import CheckpointError
 from adiabat.pretrained.catalogue import Entry, WeightFile
-from adiabat.pretrained.download import fetch, weights_folder
+from adiabat.pretrained.download import fetch, on_this_machine, weights_folder
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 HASH = hashlib.sha256(CONTENT).hexdigest()
@@ -226,9 +226,13 @@ def test_the_same_weights_in_another_form(server, tmp_path, monkeypatch):
     """What is on this machine serves, whichever form it has; the entry's own files are what is downloaded."""
     own = entry({"name": "new.model"}).model_copy(update={"same": (WeightFile(name="old.pt", sha256=HASH),)})
     monkeypatch.setenv("ADIABAT_WEIGHTS", str(tmp_path))
-    assert fetch(own).path.name == "new.model"
+    assert not on_this_machine(own)
     (tmp_path / "old.pt").write_bytes(CONTENT)
+    assert on_this_machine(own)
     assert fetch(own).path == tmp_path / "old.pt"
+    (tmp_path / "old.pt").unlink()
+    assert fetch(own).path.name == "new.model"
+    assert on_this_machine(own)  # downloaded
     (tmp_path / "new.model").write_bytes(CONTENT)
     assert fetch(own).path == tmp_path / "new.model"
 

@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
 @commands.command("list")
 def list_command(
     ready: Annotated[bool, typer.Option("--ready", help="Only those that adiabat reads.")] = False,
+    here: Annotated[bool, typer.Option("--here", help="Only those that are on this machine.")] = False,
     element: Annotated[str | None, typer.Option(help="Only those that know all of these elements: Si,O.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
@@ -34,12 +35,15 @@ def list_command(
 
     from adiabat.elements import number
     from adiabat.pretrained.catalogue import catalogue
+    from adiabat.pretrained.download import on_this_machine
 
     wanted = {number(part.strip()) for part in element.split(",")} if element else set()
     entries = [
         one
         for one in catalogue().values()
-        if (not ready or one.status == "ready") and (not wanted or wanted <= set(one.numbers))
+        if (not ready or one.status == "ready")
+        and (not wanted or wanted <= set(one.numbers))
+        and (not here or on_this_machine(one))
     ]
     if as_json:
         print(json.dumps([one.model_dump(mode="json") for one in entries], indent=1))

@@ -63,13 +63,13 @@ def fetch(entry: Entry, progress: Progress | None = None) -> Fetched:
         )
     for folder in offline_folders():
         path = _offline(entry, folder)
-        other = None if path else next((p for f in entry.same for p in _candidates(f, entry, folder)), None)
-        if other is not None:
-            return Fetched(other, "offline", {})
         if path is not None:
             base = path if entry.folder else path.parent
             own = {f.name: base / f.name if entry.folder else path for f in entry.files if f.sha256 is None}
             return Fetched(path, "offline", {name: sha256(file) for name, file in own.items()})
+        other = _other_form(entry, folder)
+        if other is not None:
+            return Fetched(other, "offline", {})
     target = weights_folder() / entry.name
     recorded: dict[str, str] = {}
     found = "cache"
@@ -89,6 +89,15 @@ def fetch(entry: Entry, progress: Progress | None = None) -> Fetched:
             recorded[file.name] = digest
             write_text(_record(path), digest + "\n")
     return Fetched(target if entry.folder else target / entry.files[0].name, found, recorded)
+
+
+def on_this_machine(entry: Entry) -> bool:
+    """Whether the entry's weights can be had without a network."""
+    if not entry.files:
+        return False
+    if any(_offline(entry, folder) or _other_form(entry, folder) for folder in offline_folders()):
+        return True
+    return all((weights_folder() / entry.name / file.name).exists() for file in entry.files)
 
 
 def weights_folder() -> Path:
@@ -148,6 +157,11 @@ def _offline(entry: Entry, folder: Path) -> Path | None:
         if base / first.name == path and all(_is(base / file.name, file) for file in entry.files):
             return base
     return None
+
+
+def _other_form(entry: Entry, folder: Path) -> Path | None:
+    """A file of the same weights in another form in an offline folder."""
+    return next((path for file in entry.same for path in _candidates(file, entry, folder)), None)
 
 
 def _candidates(file: WeightFile, entry: Entry, folder: Path) -> Iterator[Path]:
