@@ -42,6 +42,7 @@ from adiabat.geometry import Graph, System
 ELEMENTS = [1, 8]
 SMALL_MACE = {"hidden_irreps": "4x0e+4x1o", "l_max": 1, "correlation": 2, "radial_network": (8,), "cutoff": 3.0}
 SMALL_M3GNET = {"cutoff": 3.0, "three_body_cutoff": 2.5, "channels": 6, "layers": 1, "depth": 1, "basis": 2}
+SMOOTH_M3GNET = {"angular": "smooth", "hidden": 8, "messages": "neighbor"}
 SMALL_CHGNET = {"channels": 8, "layers": 3, "basis": 5, "angular": 2, "hidden": 6, "head": (8,), "cutoff": 3.0}
 SMALL_MEGNET = {"cutoff": 3.0, "basis": 6, "channels": 6, "layers": 1, "encoder": (), "hidden": (6,), "head": (4,)}
 SMALL_NEQUIP = {"cutoff": 3.0, "layers": 2, "hidden_irreps": "4x0e+2x1o", "l_max": 1, "radial_network": (8,)}
@@ -228,6 +229,7 @@ MODELS = {
     "lennard_jones": lambda: LennardJones(LennardJonesConfig(sigma=1.2, cutoff=3.0, ending="linear"), ELEMENTS),
     "schnet": lambda: SchNet(SchNetConfig(cutoff=3.0, channels=8, layers=1, basis=5), ELEMENTS),
     "m3gnet": lambda: M3GNet(M3GNetConfig(**SMALL_M3GNET), ELEMENTS),
+    "m3gnet_matpes": lambda: M3GNet(M3GNetConfig(**SMALL_M3GNET | SMOOTH_M3GNET), ELEMENTS),
     "chgnet": lambda: CHGNet(CHGNetConfig(**SMALL_CHGNET, bond_cutoff=2.5), ELEMENTS),
     "megnet": lambda: MEGNet(MEGNetConfig(**SMALL_MEGNET), ELEMENTS),
     "painn": lambda: PaiNN(PaiNNConfig(cutoff=3.0, channels=8, layers=2, basis=5), ELEMENTS),
