@@ -203,7 +203,10 @@ def _download(entry: Entry, file: WeightFile, path: Path, progress: Progress | N
             faults.append(f"{address}: {error}")
         else:
             return
-    raise CheckpointError(f"{file.name} of {entry.name} cannot be downloaded: {'; '.join(faults)}.")
+    raise CheckpointError(
+        f"{file.name} of {entry.name} cannot be downloaded: {'; '.join(faults)}. On a machine without a network, name a"
+        " folder that has it in ADIABAT_WEIGHTS."
+    )
 
 
 def _from(address: str, file: WeightFile, path: Path, progress: Progress | None) -> None:
