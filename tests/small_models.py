@@ -44,6 +44,7 @@ SMALL_MACE = {"hidden_irreps": "4x0e+4x1o", "l_max": 1, "correlation": 2, "radia
 SMALL_M3GNET = {"cutoff": 3.0, "three_body_cutoff": 2.5, "channels": 6, "layers": 1, "depth": 1, "basis": 2}
 SMOOTH_M3GNET = {"angular": "smooth", "hidden": 8, "messages": "neighbor"}
 SMALL_CHGNET = {"channels": 8, "layers": 3, "basis": 5, "angular": 2, "hidden": 6, "head": (8,), "cutoff": 3.0}
+MATGL_CHGNET = {"conventions": "matgl", "normalize_updates": True, "pair_hidden": 5, "images": "away"}
 SMALL_MEGNET = {"cutoff": 3.0, "basis": 6, "channels": 6, "layers": 1, "encoder": (), "hidden": (6,), "head": (4,)}
 SMALL_NEQUIP = {"cutoff": 3.0, "layers": 2, "hidden_irreps": "4x0e+2x1o", "l_max": 1, "radial_network": (8,)}
 SMALL_DEEP_POTENTIAL = {
@@ -231,6 +232,7 @@ MODELS = {
     "m3gnet": lambda: M3GNet(M3GNetConfig(**SMALL_M3GNET), ELEMENTS),
     "m3gnet_matpes": lambda: M3GNet(M3GNetConfig(**SMALL_M3GNET | SMOOTH_M3GNET), ELEMENTS),
     "chgnet": lambda: CHGNet(CHGNetConfig(**SMALL_CHGNET, bond_cutoff=2.5), ELEMENTS),
+    "chgnet_matpes": lambda: CHGNet(CHGNetConfig(**SMALL_CHGNET | MATGL_CHGNET, bond_cutoff=2.5), ELEMENTS),
     "megnet": lambda: MEGNet(MEGNetConfig(**SMALL_MEGNET), ELEMENTS),
     "painn": lambda: PaiNN(PaiNNConfig(cutoff=3.0, channels=8, layers=2, basis=5), ELEMENTS),
     "tensornet": lambda: TensorNet(TensorNetConfig(cutoff=3.0, channels=8, layers=1, basis=6), ELEMENTS),

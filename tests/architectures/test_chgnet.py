@@ -1,5 +1,10 @@
 """CHGNet through the battery, beside the published program, and what its options do."""
 
+import itertools
+import json
+import re
+from pathlib import Path
+
 import ase
 import ase.io
 import numpy as np
@@ -11,6 +16,7 @@ from adiabat.architectures import method
 from adiabat.architectures.invariant.chgnet import CHGNet, CHGNetConfig
 from adiabat.cli.app import app
 from adiabat.data import DataInfo, Frame, MemoryDataset
+from adiabat.elements import number
 from adiabat.errors import CapabilityError, CheckpointError, ConfigError, GeometryError
 from adiabat.evaluate import derive, evaluate
 from adiabat.fit.gradient import GradientConfig, GradientFitter
@@ -26,6 +32,7 @@ from adiabat.testing.battery import run_battery
 from adiabat.testing.parity import parity
 
 TINY = {"channels": 8, "layers": 3, "basis": 5, "angular": 2, "power": 5, "hidden": 8, "head": (8,)}
+MATGL = {"conventions": "matgl", "normalize_updates": True, "pair_hidden": 5}
 NO_KERNELS = available("gated_sum")
 SMALL = CHGNetConfig(cutoff=4.5, bond_cutoff=3.0, **TINY)
 WATER = System.from_arrays([[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]], [8, 1, 1])
@@ -84,6 +91,12 @@ def test_matgl_importer_names_faults(shared):
         matgl_chgnet.read_chgnet(options | {"normalization": "graph"}, weights, elements)
     with pytest.raises(CheckpointError, match="do not belong together"):
         matgl_chgnet.read_chgnet(options | {"max_f": 3}, weights, elements)
+    with pytest.raises(CheckpointError, match="normalize_hidden is not an option"):
+        matgl_chgnet.read_chgnet(options | {"normalization": "layer", "normalize_hidden": True}, weights, elements)
+    with pytest.raises(CheckpointError, match=r"pooling_operation 'mean'"):
+        matgl_chgnet.read_chgnet(options | {"pooling_operation": "mean"}, weights, elements)
+    with pytest.raises(CheckpointError, match=r"\[8, 8\] do not fit"):
+        matgl_chgnet.read_chgnet(options | {"bond_update_hidden_dims": [8, 8]}, weights, elements)
     with pytest.raises(CheckpointError, match=r"\(16, 16\)"):
         matgl_chgnet.read_chgnet(options | {"bond_conv_hidden_dims": "(16, 16)"}, weights, elements)
     with pytest.raises(CheckpointError, match="is not 0"):
@@ -92,6 +105,78 @@ def test_matgl_importer_names_faults(shared):
     weights.pop("model.sitewise_readout.bias")
     with pytest.raises(CheckpointError, match=r"no 'model\.sitewise_readout\.bias'"):
         matgl_chgnet.read_chgnet(options, weights, elements)
+
+
+@pytest.fixture(scope="module")
+def published():
+    """matgl's numbers for a model with the options of its published ones and random weights."""
+    golden = json.loads((Path(__file__).parents[1] / "golden" / "chgnet_matgl.json").read_text())
+    options, shapes = golden["options"], {}
+    for name, shape in golden["shapes"].items():
+        blocks = options["num_blocks"] - ("bond_graph" in name) if "#" in name else 1
+        for block, network in itertools.product(range(blocks), ("value", "gate")):
+            shapes[name.replace("#", str(block)).replace("*", network)] = shape
+    random = np.random.RandomState(17)
+    weights = {name: torch.from_numpy(random.normal(size=shapes[name])) for name in sorted(shapes)}
+    weights |= {"data_mean": torch.zeros(()), "data_std": torch.tensor(1.3, dtype=torch.float64)}
+    for basis in ("bond", "threebody_bond"):
+        weights[f"model.{basis}_expansion.frequencies"] = torch.pi * torch.arange(1, options["max_n"] + 1).double()
+    weights["model.angle_expansion.frequencies"] = torch.arange(options["max_f"] + 1).double()
+    return golden, weights
+
+
+def test_options_of_published_models_of_matgl(published):
+    golden, weights = published
+    elements = [number(symbol) for symbol in golden["options"]["element_types"]]
+    now = matgl_chgnet.read_chgnet(golden["options"], weights, elements)
+    former = matgl_chgnet.read_chgnet(golden["options"], _former_names(weights), elements, "away")
+    assert not [name for name, _ in now.named_parameters() if "frequencies" in name]
+    for case in golden["cases"]:
+        periodic = case["cell"] is not None
+        graph = Graph.build(System.from_arrays(case["positions"], case["numbers"], case["cell"], periodic), 4.0)
+        want = ("energy", "forces", "magnetic_moments", *(["stress"] if periodic else []))
+        for model, numbers, names in ((now, case, want), (former, case["former"], ("energy", "forces"))):
+            found = evaluate(model, graph, names)
+            for name in names:
+                expected = torch.tensor(numbers[name]).reshape(getattr(found, name).shape)
+                tolerance = 1e-12 * float(expected.abs().max())
+                torch.testing.assert_close(getattr(found, name), expected, rtol=0, atol=tolerance)
+    differing = [abs(case["energy"] - case["former"]["energy"]) > 1e-5 for case in golden["cases"]]
+    assert differing == [False, True, False]  # an atom bonded to its own image
+
+
+def _former_names(weights):
+    """Names of matgl's former backend."""
+    sides = {"value": "layers", "gate": "gates"}
+
+    def network(found):
+        return f"_func.{sides[found[1]]}.{'norm_' if found[2] == 'norms' else ''}layers."
+
+    names = {name: name.replace(".conv.", ".conv_layer.") for name in weights}
+    return {
+        re.sub(r"_func\.(value|gate)\.(layers|norms)\.", network, new): weights[old] for old, new in names.items()
+    }
+
+
+def test_published_folders_of_matgl(published, tmp_path):
+    golden, weights = published
+    described = {
+        "@class": "Potential",
+        "@module": "matgl.apps.pes",
+        "kwargs": {
+            "model": {"@class": "CHGNet", "@module": "matgl.models._chgnet", "init_args": golden["options"]},
+            "data_std": "tensor(1.3)",
+        },
+    }
+    (tmp_path / "model.json").write_text(json.dumps(described))
+    torch.save(_former_names(weights), tmp_path / "state.pt")
+    (model,) = import_original(tmp_path).potentials.values()
+    case = golden["cases"][1]
+    graph = Graph.build(System.from_arrays(case["positions"], case["numbers"], case["cell"], True), 4.0)
+    assert abs(float(evaluate(model, graph).energy) - case["former"]["energy"]) < 1e-11
+    described["kwargs"]["model"]["init_args"] = golden["options"] | {"element_types": None}
+    (tmp_path / "model.json").write_text(json.dumps(described))
+    assert read_original(tmp_path).meta["element_order"][82:90] == ["Bi", "Po", "At", "Rn", "Fr", "Ra", "Ac", "Th"]
 
 
 def test_elements_in_any_order(shared):
@@ -113,10 +198,10 @@ def test_defaults_are_the_published_model(shared):
     assert method("chgnet").paper == "10.1038/s42256-023-00716-3"
 
 
-@pytest.mark.parametrize("bias", [False, True])
-def test_every_parameter_is_trained(bias):
+@pytest.mark.parametrize("options", [{}, {"bias": True}, MATGL, MATGL | {"pair_hidden": 0, "train_basis": False}])
+def test_every_parameter_is_trained(options):
     torch.manual_seed(4)
-    model = CHGNet(SMALL.model_copy(update={"bias": bias}), [1, 8])
+    model = CHGNet(SMALL.model_copy(update=options), [1, 8])
     want = ("energy", "forces", "magnetic_moments")
     found = evaluate(model, Graph.build(WATER, 4.5), want, create_graph=True)
     (found.energy.sum() + found.forces.square().sum() + found.magnetic_moments.square().sum()).backward()
@@ -179,6 +264,9 @@ def test_options_are_checked():
             CHGNetConfig.parse(wrong)
     with pytest.raises(ConfigError, match=r"bond_cutoff 5\.0 Å is beyond cutoff 4\.5 Å"):
         CHGNet(CHGNetConfig(cutoff=4.5, bond_cutoff=5.0), [1])
+    for options in ({"pair_hidden": 3}, {"normalize_updates": True}, {"images": "away"}, MATGL | {"bias": True}):
+        with pytest.raises(ConfigError, match="belong to matgl's CHGNet"):
+            CHGNet(SMALL.model_copy(update=options), [1])
 
 
 @pytest.mark.parametrize("legacy", [False, True])
@@ -276,7 +364,7 @@ def test_frozen_equals_eager():
     assert float(apart.forces.abs().max()) == 0
 
 
-@pytest.mark.parametrize("options", [{"bias": True}, {"normalize": False}, {"conventions": "matgl"}])
+@pytest.mark.parametrize("options", [{"bias": True}, {"normalize": False}, {"conventions": "matgl"}, MATGL])
 def test_what_has_no_kernels_says_so(options):
     with pytest.raises(CapabilityError, match=r"no fast kernel"):
         CHGNet(SMALL.model_copy(update=options), [1, 8]).frozen()

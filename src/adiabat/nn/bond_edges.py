@@ -23,6 +23,8 @@ class BondEdges:
         bond_weights: ẽ^b `[bonds, channels]`.
         angled: 1 for halves in systems that have angles, 0 elsewhere `[halves, 1]`; None where nobody asks.
         directed: whether each end of a bond has features of its own, so that "bonds" below are the ends.
+        images_away: whether, with ends, a bond between an atom and its own image sends along its angles what it is
+            seen the other way.
     """
 
     graph: Graph
@@ -31,6 +33,7 @@ class BondEdges:
     bond_weights: Tensor
     angled: Tensor | None
     directed: bool = False
+    images_away: bool = False
 
     @property
     def bonds(self) -> Bonds:
@@ -44,8 +47,17 @@ class BondEdges:
         first, second = self.bonds.ordered()
         middle = self.bonds.centers(self.graph.centers).index_select(0, first)
         if self.directed:  # the pair toward the atom in the middle gets the message
-            return (first + self.bonds.count) % (2 * self.bonds.count), second, middle
+            if self.images_away:
+                graph, away = self.graph, self._turned(second)
+                pairs = self.bonds.both.flatten().index_select(0, second)
+                image = graph.centers.index_select(0, pairs) == graph.neighbors.index_select(0, pairs)
+                second = torch.where(image, away, second)
+            return self._turned(first), second, middle
         return first % self.bonds.count, second % self.bonds.count, middle
+
+    def _turned(self, ends: Tensor) -> Tensor:
+        """The other ends of the same bonds."""
+        return (ends + self.bonds.count) % (2 * self.bonds.count)
 
     @property
     def half_of(self) -> Tensor:
@@ -57,6 +69,11 @@ class BondEdges:
     def bond_halves(self) -> Tensor:
         """The half that each bond is `[bonds]`."""
         return self.half_of.index_select(0, self.bonds.both.flatten() if self.directed else self.bonds.both[0])
+
+    def on_pairs(self, phi: NormalizedGatedMLP, v: Tensor, along: Tensor) -> Tensor:
+        """φ of v_i, e_ij and v_j `[pairs, channels]`; `along` is `phi.part` of e_ij `[pairs, 2 · hidden]`."""
+        graph = self.graph
+        return phi(graph.of_centers(phi.part(0, v)) + along + graph.of_neighbors(phi.part(2, v)))
 
     def on_angles(
         self, phi: NormalizedGatedMLP, v: Tensor, e: Tensor, a: Tensor, weights: Tensor | None = None

@@ -1,4 +1,4 @@
-"""Angular bases of trained frequency."""
+"""Angular bases whose frequencies can be trained."""
 
 import math
 
@@ -10,15 +10,22 @@ class FourierBasis(nn.Module):
     """1/√(2π), sin(k θ)/√π and cos(k θ)/√π for k = 1..order, at first (CHGNet, doi:10.1038/s42256-023-00716-3).
 
     Args:
-        order: number of frequencies k, which are trained.
-        zeroth: whether the constant is the cosine of a trained frequency too, 0 at first (matgl).
+        order: number of frequencies k.
+        zeroth: whether the constant is the cosine of a frequency too, 0 at first (matgl).
+        trainable: whether the frequencies are trained.
     """
 
-    def __init__(self, order: int, zeroth: bool = False):
+    frequencies: Tensor
+
+    def __init__(self, order: int, zeroth: bool = False, trainable: bool = True):
         super().__init__()
         first = 0 if zeroth else 1
         self.zeroth = zeroth
-        self.frequencies = nn.Parameter(torch.arange(first, order + 1, dtype=torch.get_default_dtype()))
+        frequencies = torch.arange(first, order + 1, dtype=torch.get_default_dtype())
+        if trainable:
+            self.frequencies = nn.Parameter(frequencies)
+        else:
+            self.register_buffer("frequencies", frequencies)
 
     def forward(self, angles: Tensor) -> Tensor:
         """`[...]` radians to `[..., 2 · order + 1]`: the constant, all sines, all cosines."""

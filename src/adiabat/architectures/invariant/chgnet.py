@@ -14,6 +14,7 @@ doi:10.1038/s42256-023-00716-3; programs whose numbers it gives: chgnet 0.4 and,
 | ẽ_ij^a, ẽ_ij^b | `edges.weights`, `edges.bond_weights` | [halves or bonds, channels], 1 |
 | φ | `NormalizedGatedMLP` | |
 | L | `outward` | |
+| (none) | `PairUpdate`, `normalize_updates`: matgl's published models | |
 | m_i | `magnetic_moments` | [atoms], μB |
 | E_i | `atomic_energies` | [atoms], eV |
 
@@ -21,6 +22,8 @@ Departures from the paper, all as in the program's version 0.3: the pairs have a
 3 Å; energies of atoms are a network of normalized features; frequencies of both bases are trained. Pairs are the
 same both ways and bonds too: an angle's message goes to a bond from either of its ends. Features of the
 last angle update, which nothing reads, are left out. Composition energies are the reference of `Referenced`.
+matgl's published models besides update the features of all pairs from their atoms, and normalize the features of
+atoms and pairs after each update of the atoms; then e_ij is kept for every directed pair `[pairs, channels]`.
 """
 
 from __future__ import annotations
@@ -73,6 +76,17 @@ class CHGNetConfig(ArchitectureConfig):
     """Nodes of the energy network's hidden layers."""
     normalize: bool = True
     """Whether networks normalize what their activations see (false in version 0.2.0)."""
+    normalize_updates: bool = False
+    """Whether features of atoms and pairs are normalized after each update of the atoms, and not once more before
+    the energy network (matgl's `normalization: layer`); needs its conventions."""
+    pair_hidden: int = Field(default=0, ge=0)
+    """Hidden nodes of the networks that update the features of all pairs before those of the atoms, 0 for none
+    (matgl's `bond_update_hidden_dims`); needs its conventions."""
+    train_basis: bool = True
+    """Whether the frequencies of the radial and angular bases are trained."""
+    images: Literal["toward", "away"] = "toward"
+    """With matgl's conventions, which direction of a bond between an atom and its own image sends messages along its
+    angles: the one toward the atom as for all bonds (matgl 4.1), or away from it (its former backend, DGL)."""
     conventions: Literal["chgnet", "matgl"] = "chgnet"
     """Whose model it is. In matgl's, a bond has features of its own in either direction, the cutoff polynomial is
     taken of the basis functions' values, the constant of the angular basis has a frequency, moments have a sign."""
@@ -105,22 +119,33 @@ class AtomConvolution(nn.Module):
             edges: the pairs.
         """
         graph, phi = edges.graph, self.phi
-        center, neighbor = phi.part(0, v), phi.part(2, v)
         along = phi.part(1, e) if self.along is None else self.along(e)
         if edges.directed:
             along = graph.spread(along)
         if change is not None:
             places = edges.bonds.both.flatten() if edges.directed else edges.bond_halves
             along = along.index_add(0, places, phi.part(1, change))
-        if phi.kernel is not None:
-            total = phi.kernel(
-                (center, neighbor, along), (graph.centers, graph.neighbors, edges.half_of), None, edges.weights
-            )
-        else:
-            along = along if edges.directed else graph.spread(along)
-            summed = graph.of_centers(center) + along + graph.of_neighbors(neighbor)
-            total = graph.sum_over_neighbors(phi(summed) * graph.spread(edges.weights))
-        return v + self.outward(total)
+        if phi.kernel is None:
+            return self.from_pairs(v, along if edges.directed else graph.spread(along), edges)
+        ends = graph.centers, graph.neighbors, edges.half_of
+        return v + self.outward(phi.kernel((phi.part(0, v), phi.part(2, v), along), ends, None, edges.weights))
+
+    def from_pairs(self, v: Tensor, along: Tensor, edges: BondEdges) -> Tensor:
+        """The features after the update, from φ's part of e_ij `[pairs, 2 · hidden]`; without kernels."""
+        messages = edges.on_pairs(self.phi, v, along) * edges.graph.spread(edges.weights)
+        return v + self.outward(edges.graph.sum_over_neighbors(messages))
+
+
+class PairUpdate(nn.Module):
+    """e_ij ← e_ij + ẽ_ij ∘ φ(v_i ‖ e_ij ‖ v_j) for every directed pair, with weights ẽ of its own (matgl)."""
+
+    def __init__(self, config: CHGNetConfig):
+        super().__init__()
+        self.phi = NormalizedGatedMLP((config.channels,) * 3, config.pair_hidden, config.channels, config.normalize)
+
+    def forward(self, v: Tensor, e: Tensor, weights: Tensor, edges: BondEdges) -> Tensor:
+        """The features after the update `[pairs, channels]`; `weights` are ẽ `[halves, channels]`."""
+        return e + edges.on_pairs(self.phi, v, self.phi.part(1, e)) * edges.graph.spread(weights)
 
 
 class BondConvolution(nn.Module):
@@ -160,14 +185,20 @@ class CHGNet(AtomicPotential):
                 f"bond_cutoff {config.bond_cutoff} Å is beyond cutoff {config.cutoff} Å, and bonds are pairs:"
                 " make it smaller."
             )
-        channels, layers = config.channels, config.layers
+        self.matgl = config.conventions == "matgl"
+        self.on_pairs = config.normalize_updates or config.pair_hidden > 0
+        if (self.on_pairs and config.bias) or (not self.matgl and (self.on_pairs or config.images == "away")):
+            raise ConfigError(
+                f"normalize_updates {config.normalize_updates}, pair_hidden {config.pair_hidden} and images"
+                f" '{config.images}' belong to matgl's CHGNet: set conventions to 'matgl', and bias to false."
+            )
+        channels, layers, trainable = config.channels, config.layers, config.train_basis
         self.embedding = ElementEmbedding(self.elements, channels)
-        self.basis = BesselBasis(config.basis, config.cutoff, trainable=True)
-        self.bond_basis = BesselBasis(config.basis, config.bond_cutoff, trainable=True)
+        self.basis = BesselBasis(config.basis, config.cutoff, trainable)
+        self.bond_basis = BesselBasis(config.basis, config.bond_cutoff, trainable)
         self.envelope = PolynomialCutoff(config.cutoff, config.power)
         self.bond_envelope = PolynomialCutoff(config.bond_cutoff, config.power)
-        self.matgl = config.conventions == "matgl"
-        self.angular = FourierBasis(config.angular, zeroth=self.matgl)
+        self.angular = FourierBasis(config.angular, self.matgl, trainable)
         self.start = dense(config.basis, channels, bias=False)
         self.angle_start = dense(2 * config.angular + 1, channels, bias=False)
         self.weights = dense(config.basis, channels, bias=False)
@@ -175,8 +206,14 @@ class CHGNet(AtomicPotential):
         self.atoms = nn.ModuleList(AtomConvolution(config) for _ in range(layers))
         self.bonds = nn.ModuleList(BondConvolution(config) for _ in range(layers - 1))
         self.angles = nn.ModuleList(AngleUpdate(config) for _ in range(layers - 2))
+        updated, normalized = layers if config.pair_hidden else 0, layers if config.normalize_updates else 0
+        self.pair_weights = dense(config.basis, channels, bias=False) if updated else None
+        self.pairs = nn.ModuleList(PairUpdate(config) for _ in range(updated))
+        self.atom_norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(normalized))
+        self.pair_norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(normalized - 1))
         self.moment = dense(channels, 1)
-        self.head_norm = nn.LayerNorm(channels) if config.normalize else nn.Identity()
+        once = config.normalize and not config.normalize_updates
+        self.head_norm = nn.LayerNorm(channels) if once else nn.Identity()
         self.head = MLP((channels, *config.head, 1), "silu")
 
     def prepare(self, graph: Graph) -> Graph:
@@ -210,7 +247,8 @@ class CHGNet(AtomicPotential):
         radial = radial * self.envelope(radial if self.matgl else r[:, None])
         short = short * self.bond_envelope(short if self.matgl else lengths[:, None])
         angled = self._angled(graph, bonds) if self.config.bias else None
-        edges = BondEdges(graph, radial, self.weights(radial), self.bond_weights(short), angled, self.matgl)
+        weights, away = (self.weights(radial), self.bond_weights(short)), self.config.images == "away"
+        edges = BondEdges(graph, radial, *weights, angled, self.matgl, away)
         return edges, torch.cat((a, a))
 
     def _angled(self, graph: Graph, bonds: Bonds) -> Tensor:
@@ -223,8 +261,10 @@ class CHGNet(AtomicPotential):
         """Atoms in their neighborhoods `[atoms, channels]`, after the last update and before it."""
         graph = self.prepare(graph)
         edges, a = self.edges(graph)
-        halves = edges.bond_halves
         v = self.embedding(graph.system.numbers)
+        if self.on_pairs:
+            return self._features_on_pairs(v, a, edges)
+        halves = edges.bond_halves
         start = edges.radial if self.is_frozen else self.start(edges.radial)
         own = self.start(edges.radial.index_select(0, halves))
         change = torch.zeros_like(own)
@@ -237,6 +277,26 @@ class CHGNet(AtomicPotential):
             if layer < len(self.angles):
                 a = self.angles[layer](v, own + change, a, edges)
         return self.atoms[-1](v, start, change, edges), v
+
+    def _features_on_pairs(self, v: Tensor, a: Tensor, edges: BondEdges) -> tuple[Tensor, Tensor]:
+        """As `features`, where each directed pair has features of its own from the start."""
+        ends, before = edges.bonds.both.flatten(), v
+        e = edges.graph.spread(self.start(edges.radial))
+        weights = None if self.pair_weights is None else self.pair_weights(edges.radial)
+        for layer, atoms in enumerate(self.atoms):
+            before = v
+            if weights is not None:
+                e = self.pairs[layer](v, e, weights, edges)
+            v = atoms.from_pairs(v, atoms.phi.part(1, e), edges)  # type: ignore[union-attr, operator]
+            v = self.atom_norms[layer](v) if self.atom_norms else v
+            if layer < len(self.bonds):
+                e = self.pair_norms[layer](e) if self.pair_norms else e
+                own = e.index_select(0, ends)
+                change = self.bonds[layer](v, own, a, edges)
+                e = e.index_add(0, ends, change)
+                if layer < len(self.angles):
+                    a = self.angles[layer](v, own + change, a, edges)
+        return v, before
 
     def forward(self, graph: Graph) -> Prediction:
         v, before = self.features(graph)

@@ -1,10 +1,19 @@
-"""matgl's CHGNet (doi:10.1038/s41524-025-01742-y): its parameters, whose inputs stand in another order."""
+"""matgl's CHGNet (doi:10.1038/s41524-025-01742-y): its parameters, whose inputs stand in another order.
+
+The message of an edge goes to the same end in all releases, unlike M3GNet's (`pretrained.importers.matgl`): edges and
+bonds stand in both directions, and the sum is over those that end at an atom. What differs is where an atom is bonded
+to its own image: the program's former backend (DGL) does not turn the vector of such a bond where it leads to the
+middle of an angle, so that the angle is that of the opposite bond. What a kit of 4.1 holds is read the way of 4.1; a
+file that matgl published (`meta["messages"] == "neighbor"`), the way of that backend, which trained its model. That
+way is its source's: its numbers were not at hand. The names of its layers differ too, and both are read.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -22,10 +31,9 @@ _FIXED: Mapping[str, Any] = {
     "non_linear_angle_embedding": False,
     "shared_bond_weights": "both",
     "layer_bond_weights": None,
-    "bond_update_hidden_dims": None,
     "final_mlp_type": "mlp",
     "activation_type": "swish",
-    "normalization": None,
+    "pooling_operation": "sum",
     "is_intensive": False,
     "readout_field": "atom_feat",
 }
@@ -35,31 +43,43 @@ _RENAMED = {
     "start.weight": "bond_embedding.layers.0.weight",
     "weights.weight": "atom_bond_weights.weight",
     "bond_weights.weight": "threebody_bond_weights.weight",
+    "pair_weights.weight": "bond_bond_weights.weight",
     "moment.weight": "sitewise_readout.weight",
     "moment.bias": "sitewise_readout.bias",
 }
 # layers of the page: the program's block, network, and which of its inputs is each of ours
 _LAYERS: Mapping[str, tuple[str, str, Sequence[int]]] = {
     "atoms": ("atom_graph_layers", "node_update_func", (2, 1, 0)),
+    "pairs": ("atom_graph_layers", "edge_update_func", (2, 1, 0)),
     "bonds": ("bond_graph_layers", "node_update_func", (3, 0, 1, 2)),
     "angles": ("bond_graph_layers", "edge_update_func", (3, 0, 1, 2)),
 }
+_NORMS = {"atom_norms": "atom_norm", "pair_norms": "bond_norm"}
+# names of the former backend: value and gate, and their normalizations
+_NETWORK = re.compile(r"(?<=_func\.)(layers|gates)\.(norm_)?layers\.")
 
 
 def from_kit(kit: Kit) -> Imported:
     """The kit's model in float64, its element energies added."""
     options = kit.meta["hyperparameters"]
     elements = [number(symbol) for symbol in kit.meta["element_order"]]
-    return Imported({"": read_chgnet(options, kit.weights(), elements)})
+    away = kit.meta.get("messages", "center") == "neighbor"
+    return Imported({"": read_chgnet(options, kit.weights(), elements, "away" if away else "toward")})
 
 
-def read_chgnet(options: Mapping[str, Any], weights: Mapping[str, Tensor], elements: Sequence[int]) -> Referenced:
+def read_chgnet(
+    options: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    elements: Sequence[int],
+    images: Literal["toward", "away"] = "toward",
+) -> Referenced:
     """CHGNet with matgl's conventions, in float64.
 
     Args:
         options: arguments that the program's CHGNet was made with.
         weights: state of its Potential.
         elements: atomic numbers in the order of its embedding.
+        images: see `CHGNetConfig`.
 
     Raises:
         CheckpointError: an option that the page does not have; a parameter is missing or has another shape.
@@ -67,9 +87,18 @@ def read_chgnet(options: Mapping[str, Any], weights: Mapping[str, Tensor], eleme
     for name, known in _FIXED.items():
         if options.get(name, known) != known:
             raise CheckpointError(f"{name} '{options[name]}' is not an option of the page CHGNet: {known} is.")
+    if (normalization := options.get("normalization")) not in (None, "layer"):
+        raise CheckpointError(
+            f"normalization '{normalization}' is not an option of the page CHGNet: None or layer is."
+        )
+    if normalization and options.get("normalize_hidden"):
+        raise CheckpointError(
+            "normalize_hidden is not an option of the page CHGNet, which normalizes ends of networks."
+        )
+    weights = {_present(name): value for name, value in weights.items()}
     if float(weights["data_mean"]) != 0.0:
         raise CheckpointError(f"data_mean {float(weights['data_mean'])} of each system cannot be kept: it is not 0.")
-    model = CHGNet(_config(options), elements).double()
+    model = CHGNet(_config(options, images), elements).double()
     order = sorted(range(len(elements)), key=lambda k: elements[k])
     arrays = {}
     for name, tensor in model.state_dict().items():
@@ -86,14 +115,16 @@ def read_chgnet(options: Mapping[str, Any], weights: Mapping[str, Tensor], eleme
     return Referenced(model, reference, float(weights["data_std"]))
 
 
-def _config(options: Mapping[str, Any]) -> CHGNetConfig:
+def _config(options: Mapping[str, Any], images: str) -> CHGNetConfig:
     widths = {options[f"dim_{kind}_embedding"] for kind in ("atom", "bond", "angle")}
     hidden = {_numbers(options[f"{kind}_conv_hidden_dims"]) for kind in ("atom", "bond")}
-    if len(widths) > 1 or len(hidden) > 1 or len(sizes := min(hidden)) != 1:
+    updated = (0,) if (pairs := options.get("bond_update_hidden_dims")) is None else _numbers(pairs)
+    if len(widths) > 1 or len(hidden) > 1 or len(sizes := min(hidden)) != 1 or len(updated) != 1:
         raise CheckpointError(
             "the page CHGNet has the same width for atoms, bonds and angles, and one hidden layer for the updates of"
-            f" atoms and bonds: {sorted(widths)} and {sorted(hidden)} do not fit."
+            f" atoms, bonds and pairs: {sorted(widths)}, {sorted(hidden)} and {pairs} do not fit."
         )
+    normalized = options.get("normalization") == "layer"
     return CHGNetConfig.parse(
         {
             "cutoff": options["cutoff"],
@@ -106,7 +137,11 @@ def _config(options: Mapping[str, Any]) -> CHGNetConfig:
             "hidden": sizes[0],
             "head": _numbers(options["final_hidden_dims"]),
             "conventions": "matgl",
-            "normalize": False,
+            "normalize": normalized,
+            "normalize_updates": normalized,
+            "pair_hidden": updated[0],
+            "train_basis": options.get("learn_basis", True),
+            "images": images,
         }
     )
 
@@ -114,6 +149,15 @@ def _config(options: Mapping[str, Any]) -> CHGNetConfig:
 def _numbers(value: Any) -> tuple[int, ...]:
     """(16, 16) from itself or from its text."""
     return tuple(int(part) for part in str(value).strip("()[] ").split(",") if part.strip())
+
+
+def _present(name: str) -> str:
+    """What a parameter is called in release 4.1."""
+
+    def network(found: re.Match[str]) -> str:
+        return f"{'value' if found[1] == 'layers' else 'gate'}.{'norms' if found[2] else 'layers'}."
+
+    return _NETWORK.sub(network, name.replace(".conv_layer.", ".conv."))
 
 
 def _find(name: str, weights: Mapping[str, Tensor], config: CHGNetConfig) -> Tensor:
@@ -136,13 +180,16 @@ def _find(name: str, weights: Mapping[str, Tensor], config: CHGNetConfig) -> Ten
     part, *rest = name.split(".")
     if part == "head":
         return get(f"final_layer.layers.{rest[1]}.{rest[2]}")
+    if part in _NORMS:
+        return get(f"atom_graph_layers.{rest[0]}.{_NORMS[part]}.{rest[1]}")
     block, network, inputs = _LAYERS[part]
     place = f"{block}.{rest[0]}.conv."
     if rest[1] == "outward":
         return get(f"{place}node_out_func.weight")
     kind, last = rest[2:]
     if kind != "inward":
-        return get(f"{place}{network}.{'value' if kind == 'core' else 'gate'}.layers.1.{last}")
+        layers = "norms.0" if kind.endswith("_norm") else "layers.1"
+        return get(f"{place}{network}.{'value' if kind.startswith('core') else 'gate'}.{layers}.{last}")
     both = torch.cat([get(f"{place}{network}.{side}.layers.0.{last}") for side in ("value", "gate")])
     if last == "bias":
         return both

@@ -20,8 +20,9 @@ from adiabat.pretrained.kit import Kit
 from adiabat.pretrained.originals.source import Source
 
 _NORMALIZER = re.compile(r"Normalizer: Mean=(\S+), Std: (\S+)")
-# the rows of a model that does not list its elements: none between bismuth and actinium
+# the rows of a model that does not list its elements: but for CHGNet, none between bismuth and actinium
 _ELEMENTS = symbols([*range(1, 84), *range(89, 95)])
+_ALL_ELEMENTS = symbols(range(1, 95))
 
 
 def recognize(source: Source) -> bool:
@@ -51,14 +52,14 @@ def read(source: Source) -> Kit:
             f"{source.path} is a TensorNet of matgl's former backend (DGL), which is not read: take the file of the"
             " same name without DGL."
         )
-    options = model["init_args"]
+    options, known = model["init_args"], _ALL_ELEMENTS if model.get("@class") == "CHGNet" else _ELEMENTS
     meta: dict[str, Any] = {
         "class": str(model.get("@class")),
         "program": "matgl",
         "messages": "neighbor",
         "units": "eV",
         "hyperparameters": options,
-        "element_order": list(options.get("element_types") or _ELEMENTS),
+        "element_order": list(options.get("element_types") or known),
     }
     transformer = kwargs.get("target_transformer")
     if transformer is not None:
