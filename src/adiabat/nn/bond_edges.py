@@ -23,8 +23,6 @@ class BondEdges:
         bond_weights: ẽ^b `[bonds, channels]`.
         angled: 1 for halves in systems that have angles, 0 elsewhere `[halves, 1]`; None where nobody asks.
         directed: whether each end of a bond has features of its own, so that "bonds" below are the ends.
-        images_away: whether, with ends, a bond between an atom and its own image sends along its angles what it is
-            seen the other way.
     """
 
     graph: Graph
@@ -33,7 +31,6 @@ class BondEdges:
     bond_weights: Tensor
     angled: Tensor | None
     directed: bool = False
-    images_away: bool = False
 
     @property
     def bonds(self) -> Bonds:
@@ -47,17 +44,8 @@ class BondEdges:
         first, second = self.bonds.ordered()
         middle = self.bonds.centers(self.graph.centers).index_select(0, first)
         if self.directed:  # the pair toward the atom in the middle gets the message
-            if self.images_away:
-                graph, away = self.graph, self._turned(second)
-                pairs = self.bonds.both.flatten().index_select(0, second)
-                image = graph.centers.index_select(0, pairs) == graph.neighbors.index_select(0, pairs)
-                second = torch.where(image, away, second)
-            return self._turned(first), second, middle
+            return (first + self.bonds.count) % (2 * self.bonds.count), second, middle
         return first % self.bonds.count, second % self.bonds.count, middle
-
-    def _turned(self, ends: Tensor) -> Tensor:
-        """The other ends of the same bonds."""
-        return (ends + self.bonds.count) % (2 * self.bonds.count)
 
     @property
     def half_of(self) -> Tensor:

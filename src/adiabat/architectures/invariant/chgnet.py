@@ -84,9 +84,6 @@ class CHGNetConfig(ArchitectureConfig):
     (matgl's `bond_update_hidden_dims`); needs its conventions."""
     train_basis: bool = True
     """Whether the frequencies of the radial and angular bases are trained."""
-    images: Literal["toward", "away"] = "toward"
-    """With matgl's conventions, which direction of a bond between an atom and its own image sends messages along its
-    angles: the one toward the atom as for all bonds (matgl 4.1), or away from it (its former backend, DGL)."""
     conventions: Literal["chgnet", "matgl"] = "chgnet"
     """Whose model it is. In matgl's, a bond has features of its own in either direction, the cutoff polynomial is
     taken of the basis functions' values, the constant of the angular basis has a frequency, moments have a sign."""
@@ -187,10 +184,10 @@ class CHGNet(AtomicPotential):
             )
         self.matgl = config.conventions == "matgl"
         self.on_pairs = config.normalize_updates or config.pair_hidden > 0
-        if (self.on_pairs and config.bias) or (not self.matgl and (self.on_pairs or config.images == "away")):
+        if self.on_pairs and (config.bias or not self.matgl):
             raise ConfigError(
-                f"normalize_updates {config.normalize_updates}, pair_hidden {config.pair_hidden} and images"
-                f" '{config.images}' belong to matgl's CHGNet: set conventions to 'matgl', and bias to false."
+                f"normalize_updates {config.normalize_updates} and pair_hidden {config.pair_hidden} belong to matgl's"
+                " CHGNet: set conventions to 'matgl', and bias to false."
             )
         channels, layers, trainable = config.channels, config.layers, config.train_basis
         self.embedding = ElementEmbedding(self.elements, channels)
@@ -247,8 +244,7 @@ class CHGNet(AtomicPotential):
         radial = radial * self.envelope(radial if self.matgl else r[:, None])
         short = short * self.bond_envelope(short if self.matgl else lengths[:, None])
         angled = self._angled(graph, bonds) if self.config.bias else None
-        weights, away = (self.weights(radial), self.bond_weights(short)), self.config.images == "away"
-        edges = BondEdges(graph, radial, *weights, angled, self.matgl, away)
+        edges = BondEdges(graph, radial, self.weights(radial), self.bond_weights(short), angled, self.matgl)
         return edges, torch.cat((a, a))
 
     def _angled(self, graph: Graph, bonds: Bonds) -> Tensor:
