@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from precision import check_single_precision
 
 from adiabat.architectures import build, method
 from adiabat.architectures.equivariant.painn import PaiNN, PaiNNConfig
@@ -124,15 +125,7 @@ def test_dipoles_are_refused_where_there_are_none():
 def test_single_precision_agrees():
     torch.manual_seed(6)
     model = PaiNN(SMALL.model_copy(update={"dipole": True}), [1, 8])
-    graph = Graph.build(WATER, 4.5)
-    want = ("energy", "forces", "dipole")
-    exact = evaluate(model, graph, want)
-    rough = evaluate(model.float(), graph.to(dtype=torch.float32), want)
-    assert rough.energy.dtype == torch.float64
-    assert rough.forces.dtype == rough.dipole.dtype == torch.float32
-    torch.testing.assert_close(rough.energy, exact.energy, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(rough.forces.double(), exact.forces, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(rough.dipole.double(), exact.dipole, rtol=1e-4, atol=1e-5)
+    check_single_precision(model, Graph.build(WATER, 4.5), ("energy", "forces", "dipole"))
 
 
 @pytest.mark.skipif(NO_KERNELS is not None, reason=f"no compiled kernels: {NO_KERNELS}")

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from precision import check_single_precision
 
 from adiabat.architectures import build, method
 from adiabat.architectures.invariant.schnet import SchNet, SchNetConfig
@@ -59,15 +60,8 @@ def test_element_order_does_not_matter():
 
 def test_single_precision_agrees():
     torch.manual_seed(5)
-    model = SchNet(SMALL, [1, 8])
     system = System.from_arrays([[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]], [8, 1, 1])
-    graph = Graph.build(system, 4.5)
-    exact = evaluate(model, graph)
-    rough = evaluate(model.float(), graph.to(dtype=torch.float32))
-    assert rough.energy.dtype == torch.float64
-    assert rough.forces.dtype == torch.float32
-    torch.testing.assert_close(rough.energy, exact.energy, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(rough.forces.double(), exact.forces, rtol=1e-4, atol=1e-5)
+    check_single_precision(SchNet(SMALL, [1, 8]), Graph.build(system, 4.5))
 
 
 def test_no_layers_is_a_sum_of_element_energies():
