@@ -58,9 +58,22 @@ class BondEdges:
         """The half that each bond is `[bonds]`."""
         return self.half_of.index_select(0, self.bonds.both.flatten() if self.directed else self.bonds.both[0])
 
+    @cached_property
+    def nowhere(self) -> Tensor:
+        """The only row of a table of one row, for all pairs `[pairs]`."""
+        return torch.zeros_like(self.graph.centers)
+
+    @cached_property
+    def rows(self) -> Tensor:
+        """Numbers of the pairs `[pairs]`."""
+        return torch.ones_like(self.graph.centers).cumsum(0) - 1
+
     def on_pairs(self, phi: NormalizedGatedMLP, v: Tensor, along: Tensor) -> Tensor:
         """φ of v_i, e_ij and v_j `[pairs, channels]`; `along` is `phi.part` of e_ij `[pairs, 2 · hidden]`."""
         graph = self.graph
+        if phi.kernel is not None:
+            first, second, nothing = phi.part(0, v), phi.part(2, v), along.new_zeros((1, along.shape[1]))
+            return phi.kernel((first, second, nothing), (graph.centers, graph.neighbors, self.nowhere), along)
         return phi(graph.of_centers(phi.part(0, v)) + along + graph.of_neighbors(phi.part(2, v)))
 
     def on_angles(
@@ -69,6 +82,7 @@ class BondEdges:
         """φ of e_ij, e_ik, a_jik and v_i `[2 · angles, channels]`; with weights, their sums Σ_k ẽ_ij ẽ_ik φ."""
         first, second, middle = phi.part(0, e), phi.part(1, e), phi.part(3, v)
         if phi.kernel is not None:
+            weights = torch.cat((weights, weights)) if self.directed and weights is not None else weights
             return phi.kernel((first, second, middle), self.angle_ends, phi.part(2, a), weights)
         i, j, k = self.angle_ends
         summed = first.index_select(0, i) + second.index_select(0, j) + middle.index_select(0, k)

@@ -101,10 +101,10 @@ class AtomConvolution(nn.Module):
         self.outward = dense(config.channels, config.channels, config.bias)
         self.along: Network | None = None
 
-    def freeze(self, start: nn.Linear) -> None:
-        """Takes the fast kernel for good; `start` makes e^0."""
+    def freeze(self, start: nn.Linear | None) -> None:
+        """Takes the fast kernel for good; `start` makes e^0 of halves, None if pairs have features of their own."""
         self.phi.freeze("pairs")
-        self.along = self.phi.part_after(1, start)
+        self.along = None if start is None else self.phi.part_after(1, start)
 
     def forward(self, v: Tensor, e: Tensor, change: Tensor | None, edges: BondEdges) -> Tensor:
         """The features after the update.
@@ -128,9 +128,13 @@ class AtomConvolution(nn.Module):
         return v + self.outward(phi.kernel((phi.part(0, v), phi.part(2, v), along), ends, None, edges.weights))
 
     def from_pairs(self, v: Tensor, along: Tensor, edges: BondEdges) -> Tensor:
-        """The features after the update, from φ's part of e_ij `[pairs, 2 · hidden]`; without kernels."""
-        messages = edges.on_pairs(self.phi, v, along) * edges.graph.spread(edges.weights)
-        return v + self.outward(edges.graph.sum_over_neighbors(messages))
+        """The features after the update, from φ's part of e_ij `[pairs, 2 · hidden]`."""
+        graph, phi = edges.graph, self.phi
+        if phi.kernel is not None:
+            ends, weights = (graph.centers, graph.neighbors, edges.rows), graph.spread(edges.weights)
+            return v + self.outward(phi.kernel((phi.part(0, v), phi.part(2, v), along), ends, None, weights))
+        messages = edges.on_pairs(phi, v, along) * graph.spread(edges.weights)
+        return v + self.outward(graph.sum_over_neighbors(messages))
 
 
 class PairUpdate(nn.Module):
@@ -218,11 +222,13 @@ class CHGNet(AtomicPotential):
         return super().prepare(graph) if self.is_frozen else graph
 
     def freeze(self) -> None:
-        if self.config.bias or self.matgl:
-            raise CapabilityError("CHGNet with biases or matgl's conventions has no fast kernels.")
+        if self.config.bias or (self.matgl and not self.on_pairs):
+            raise CapabilityError(
+                "CHGNet with biases, or with matgl's conventions but no features of pairs, has no fast kernels."
+            )
         for layer in self.atoms:
-            layer.freeze(self.start)  # type: ignore[operator]
-        for kind, layers in (("bonds", self.bonds), ("angles", self.angles)):
+            layer.freeze(None if self.on_pairs else self.start)  # type: ignore[operator]
+        for kind, layers in (("bonds", self.bonds), ("angles", self.angles), ("angles", self.pairs)):
             for layer in layers:
                 layer.phi.freeze(kind)  # type: ignore[union-attr, operator]
         self.head.freeze()

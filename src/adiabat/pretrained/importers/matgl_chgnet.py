@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from adiabat.architectures.invariant.chgnet import CHGNet, CHGNetConfig
-from adiabat.elements import number
+from adiabat.elements import number, symbols
 from adiabat.errors import CheckpointError
 from adiabat.potential import Referenced
 from adiabat.pretrained.kit import Imported, Kit
@@ -60,22 +60,29 @@ _NETWORK = re.compile(r"(?<=_func\.)(layers|gates)\.(norm_)?layers\.")
 
 
 def from_kit(kit: Kit) -> Imported:
-    """The kit's model in float64, its element energies added."""
+    """The kit's model in float64, its element energies added, for the elements that it names or for all."""
     options = kit.meta["hyperparameters"]
     elements = [number(symbol) for symbol in kit.meta["element_order"]]
-    return Imported({"": read_chgnet(options, kit.weights(), elements)})
+    return Imported({"": read_chgnet(options, kit.weights(), elements, kit.meta.get("elements"))})
 
 
-def read_chgnet(options: Mapping[str, Any], weights: Mapping[str, Tensor], elements: Sequence[int]) -> Referenced:
+def read_chgnet(
+    options: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    elements: Sequence[int],
+    chosen: Iterable[int] | None = None,
+) -> Referenced:
     """CHGNet with matgl's conventions, in float64.
 
     Args:
         options: arguments that the program's CHGNet was made with.
         weights: state of its Potential.
         elements: atomic numbers in the order of its embedding.
+        chosen: those whose rows are kept; None for all.
 
     Raises:
-        CheckpointError: an option that the page does not have; a parameter is missing or has another shape.
+        CheckpointError: an option that the page does not have; a parameter is missing or has another shape; an
+            element without a row.
     """
     for name, known in _FIXED.items():
         if options.get(name, known) != known:
@@ -91,8 +98,11 @@ def read_chgnet(options: Mapping[str, Any], weights: Mapping[str, Tensor], eleme
     weights = {_present(name): value for name, value in weights.items()}
     if float(weights["data_mean"]) != 0.0:
         raise CheckpointError(f"data_mean {float(weights['data_mean'])} of each system cannot be kept: it is not 0.")
-    model = CHGNet(_config(options), elements).double()
-    order = sorted(range(len(elements)), key=lambda k: elements[k])
+    rows = {z: row for row, z in enumerate(elements)}
+    numbers = sorted(set(rows if chosen is None else chosen))
+    if missing := [z for z in numbers if z not in rows]:
+        raise CheckpointError(f"the weights have no rows for {', '.join(symbols(missing))}.")
+    model, order = CHGNet(_config(options), numbers).double(), [rows[z] for z in numbers]
     arrays = {}
     for name, tensor in model.state_dict().items():
         value = _find(name, weights, model.config)
@@ -104,7 +114,7 @@ def read_chgnet(options: Mapping[str, Any], weights: Mapping[str, Tensor], eleme
             )
     model.load_state_dict(arrays)
     energies = weights["element_refs.property_offset"].double()
-    reference = {z: float(energy) for z, energy in zip(elements, energies, strict=True)}
+    reference = {z: float(energies[row]) for z, row in zip(numbers, order, strict=True)}
     return Referenced(model, reference, float(weights["data_std"]))
 
 

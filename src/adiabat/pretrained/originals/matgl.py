@@ -38,6 +38,8 @@ def recognize(source: Source) -> bool:
 def read(source: Source) -> Kit:
     """The model with its scale and reference energies.
 
+    Of CHGNet for the elements of the options, or for all it has rows for.
+
     Raises:
         CheckpointError: model.json is not readable or does not describe a model; state.pt holds no tensors by name.
     """
@@ -61,6 +63,8 @@ def read(source: Source) -> Kit:
         "hyperparameters": options,
         "element_order": list(options.get("element_types") or known),
     }
+    if meta["class"] == "CHGNet" and source.options.elements:
+        meta["elements"] = list(source.options.elements)
     transformer = kwargs.get("target_transformer")
     if transformer is not None:
         found = _NORMALIZER.fullmatch(str(transformer))
