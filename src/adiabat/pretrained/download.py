@@ -154,7 +154,7 @@ def _offline(entry: Entry, folder: Path) -> Path | None:
         if not entry.folder:
             return path
         base = path.parents[first.name.count("/")]
-        if base / first.name == path and all(_is(base / file.name, file) for file in entry.files):
+        if base / first.name == path and all(matches(base / file.name, file) for file in entry.files):
             return base
     return None
 
@@ -167,13 +167,14 @@ def _other_form(entry: Entry, folder: Path) -> Path | None:
 def _candidates(file: WeightFile, entry: Entry, folder: Path) -> Iterator[Path]:
     """Files of the right hash under any name, or without a known hash of the right name."""
     for path in (folder / entry.name / file.name, folder / file.name):
-        if _is(path, file):
+        if matches(path, file):
             yield path
     if file.sha256 is not None:
-        yield from (path for path in _walk(folder) if _is(path, file))
+        yield from (path for path in _walk(folder) if matches(path, file))
 
 
-def _is(path: Path, file: WeightFile) -> bool:
+def matches(path: Path, file: WeightFile) -> bool:
+    """Whether this is that file of the catalogue, by size and hash as far as they are known."""
     if not path.is_file() or (file.size is not None and path.stat().st_size != file.size):
         return False
     return file.sha256 is None or sha256(path) == file.sha256
@@ -204,8 +205,8 @@ def _download(entry: Entry, file: WeightFile, path: Path, progress: Progress | N
         else:
             return
     raise CheckpointError(
-        f"{file.name} of {entry.name} cannot be downloaded: {'; '.join(faults)}. On a machine without a network, name a"
-        " folder that has it in ADIABAT_WEIGHTS."
+        f"{file.name} of {entry.name} cannot be downloaded: {'; '.join(faults)}. On a machine without a network, name"
+        " a folder that has it in ADIABAT_WEIGHTS."
     )
 
 

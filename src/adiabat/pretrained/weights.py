@@ -11,7 +11,7 @@ from adiabat.elements import symbol
 from adiabat.errors import CapabilityError, CheckpointError
 from adiabat.potential import Potential
 from adiabat.pretrained.catalogue import Entry, WeightFile, catalogue, entry
-from adiabat.pretrained.download import Progress, fetch, sha256
+from adiabat.pretrained.download import Progress, fetch, matches, sha256
 from adiabat.pretrained.kit import Imported
 from adiabat.pretrained.originals import import_original
 from adiabat.pretrained.originals.source import Options
@@ -98,15 +98,9 @@ def read_file(
 def recognize(path: Path) -> Entry | None:
     """The catalogue's entry of a file with this content, or of a folder with these files."""
     if path.is_dir():
-        names = {p.name for p in path.iterdir() if p.is_file()}
-        for one in catalogue().values():
-            if (
-                one.folder
-                and {file.name for file in one.files} <= names
-                and all(file.sha256 is not None and sha256(path / file.name) == file.sha256 for file in one.files)
-            ):
-                return one
-        return None
+        known = (one for one in catalogue().values() if one.folder and all(file.sha256 for file in one.files))
+        whole = [one for one in known if all(matches(path / file.name, file) for file in one.files)]
+        return max(whole, key=lambda one: len(one.files), default=None)  # a part of an ensemble may be an entry too
     if not path.is_file():
         return None
     size = path.stat().st_size
