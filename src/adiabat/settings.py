@@ -58,6 +58,5 @@ def of_kind(kinds: Mapping[str, type[Settings]], what: str, data: Any) -> Settin
         return data
     kind = str(data.get("kind")) if isinstance(data, Mapping) else str(data)
     if kind not in kinds:
-        hint = did_you_mean(kind, kinds) or f" Choose of {', '.join(kinds)}."
-        raise ValueError(f"'{kind}' is not a kind of {what}.{hint}")
+        raise ValueError(f"'{kind}' is not a kind of {what}.{did_you_mean(kind, kinds)}")
     return kinds[kind].parse(dict(data))

@@ -259,5 +259,5 @@ def test_refuses_what_has_no_effect():
         LinearConfig.parse({"loss": {"dipole": 1.0}}).check()
     with pytest.raises(ConfigError, match="not a descriptor"):
         LocalConfig.parse({"descriptor": {"kind": "acsff"}})
-    with pytest.raises(ConfigError, match="not a regressor"):
+    with pytest.raises(ConfigError, match=r"not a kind of regressor\. Known: linear"):
         LocalConfig.parse({"regressor": {"kind": "kernel"}})
