@@ -120,9 +120,7 @@ class APIP(Descriptor):
         return graph.replace(layout=graph.rows())
 
     def from_vectors(self, vectors: Tensor, graph: Graph) -> Tensor:
-        rows = graph.rows()
-        if not isinstance(rows, Neighborhood):
-            rows = Neighborhood.of(graph.pairs, graph.system.atoms)
+        rows = graph.neighborhood()
         r, degrees = vectors.norm(dim=1), self.config.degrees
         near = self.element[graph.system.numbers].index_select(0, graph.neighbors)
         radial = [self._radial(r, near, rows, order) for order in range(len(degrees))]

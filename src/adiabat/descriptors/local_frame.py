@@ -137,9 +137,7 @@ class LocalFrame(Descriptor):
         return graph.replace(layout=graph.rows())
 
     def from_vectors(self, vectors: Tensor, graph: Graph) -> Tensor:
-        rows = graph.rows()
-        if not isinstance(rows, Neighborhood):
-            rows = Neighborhood.of(graph.pairs, graph.system.atoms)
+        rows = graph.neighborhood()
         kinds = self.element[graph.system.numbers]
         near, distances = self._nearest(vectors, kinds, rows)
         live = (distances < torch.inf).to(near.dtype)

@@ -156,6 +156,11 @@ class Graph:
         """The pairs laid out in rows: the stored layout, or a new one."""
         return Neighborhood.of(self.pairs, self.system.atoms) if self.layout is None else self.layout
 
+    def neighborhood(self) -> Neighborhood:
+        """The pairs in rows with a slot for each neighbor, also where they are stored as a list."""
+        rows = self.rows()
+        return rows if isinstance(rows, Neighborhood) else Neighborhood.of(self.pairs, self.system.atoms)
+
     def replace(self, **changes: Any) -> Graph:
         """A copy with some fields changed. With the pairs, what was derived from them goes."""
         if {"pairs", "shifts"} & changes.keys():
